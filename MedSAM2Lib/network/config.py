@@ -1,0 +1,107 @@
+"""The numbers that make one SAM 2 network: read from a checkpoint, or written in our own models' files.
+
+Values of the published sizes follow the released configurations (Ravi et al. 2024, "SAM 2: Segment Anything in
+Images and Videos", arXiv 2408.00714).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class HieraConfig:
+    """The hierarchical image encoder (Ryali et al. 2023, arXiv 2306.00989) with absolute windowed positions.
+
+    ``window_sizes`` is one window side (in tokens) per stage; the first block of a stage still uses the side of the
+    stage before. ``global_blocks`` are block indices that attend over the whole image. ``position_grid`` is the side
+    of the learned background position embedding, ``heads`` the number of heads of the first stage (doubled per stage).
+    """
+
+    in_channels: int = 3
+    embed_dim: int = 96
+    heads: int = 1
+    stages: tuple[int, ...] = (1, 2, 7, 2)
+    global_blocks: tuple[int, ...] = (5, 7, 9)
+    window_sizes: tuple[int, ...] = (8, 4, 14, 7)
+    position_grid: tuple[int, int] = (7, 7)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that a network's shapes and behaviour depend on.
+
+    ``image_size`` is the side of the square input in pixels (divisible by 32). ``sam_version`` is ``"2.0"`` or
+    ``"2.1"``: 2.1 adds a temporal position to object pointers and a spatial embedding for absent objects.
+    ``draw_prompts``: prompts are also drawn into the dense prompt map, as our own small models are trained.
+    """
+
+    image_size: int = 1024
+    sam_version: str = "2.1"
+    image_encoder: HieraConfig = HieraConfig()
+    top_down_levels: tuple[int, ...] = (2, 3)
+    model_dim: int = 256
+    memory_dim: int = 64
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    memory_attention_layers: int = 4
+    memory_attention_mlp_dim: int = 2048
+    memory_fuser_layers: int = 2
+    memory_map_count: int = 7
+    max_object_pointers: int = 16
+    prompt_mask_channels: int = 16
+    draw_prompts: bool = False
+    layer_scale: float = 1e-6
+    pixel_mean: tuple[float, ...] = IMAGENET_MEAN
+    pixel_std: tuple[float, ...] = IMAGENET_STD
+    zoom: float | None = None
+    fit: str = "stretch"
+    bank_capacity: int = 16
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the top feature map, in tokens: image_size / 16."""
+        return self.image_size // 16
+
+    def with_image_size(self, image_size: int) -> NetworkConfig:
+        """The same network for another input size; raises ValueError unless it is a multiple of 32."""
+        if image_size < 32 or image_size % 32:
+            raise ValueError(f"image size must be a positive multiple of 32, not {image_size}")
+        return dataclasses.replace(self, image_size=image_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint's metadata."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> NetworkConfig:
+        """The inverse of ``to_dict``; raises TypeError for an unknown key."""
+        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        encoder = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in dict(plain.pop("image_encoder")).items()
+        }
+        return NetworkConfig(image_encoder=HieraConfig(**encoder), **plain)
+
+
+_HIERA_SIZES = {
+    "tiny": HieraConfig(),
+    "small": HieraConfig(stages=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+    "base-plus": HieraConfig(
+        embed_dim=112, heads=2, stages=(2, 3, 16, 3), global_blocks=(12, 16, 20), position_grid=(14, 14)
+    ),
+    "large": HieraConfig(
+        embed_dim=144, heads=2, stages=(2, 6, 36, 4), global_blocks=(23, 33, 43), window_sizes=(8, 4, 16, 8)
+    ),
+}
+
+
+def published_config(size: str, sam_version: str = "2.1", image_size: int = 1024) -> NetworkConfig:
+    """The configuration of a released network: size ``tiny``, ``small``, ``base-plus`` or ``large``."""
+    return NetworkConfig(image_size=image_size, sam_version=sam_version, image_encoder=_HIERA_SIZES[size])

@@ -1,0 +1,1 @@
+"""The Slicer side of MedSAM2Slicer: scene, session, export and panel."""

@@ -1,0 +1,1 @@
+"""A stand-in for the Slicer application, for trying and testing the module without it."""
