@@ -67,11 +67,20 @@ class PointPrompt:
 
 @dataclass(frozen=True)
 class BoxPrompt:
-    """A box on one slice, by its inclusive voxel corners ``(i, j, k)``; both lie on the slice of ``axis``."""
+    """A box on one slice, by two opposite voxel corners ``(i, j, k)``, inclusive; both lie on the slice of ``axis``.
+
+    ``first`` holds the lower coordinates and ``last`` the higher ones, however the corners were given.
+    """
 
     first: IJK
     last: IJK
     axis: Axis = "k"
+
+    def __post_init__(self) -> None:
+        lower = tuple(map(min, self.first, self.last))
+        higher = tuple(map(max, self.first, self.last))
+        object.__setattr__(self, "first", lower)
+        object.__setattr__(self, "last", higher)
 
     @property
     def slice(self) -> SliceKey:

@@ -38,7 +38,9 @@ class NetworkConfig:
 
     ``image_size`` is the side of the square input in pixels (divisible by 32). ``sam_version`` is ``"2.0"`` or
     ``"2.1"``: 2.1 adds a temporal position to object pointers and a spatial embedding for absent objects.
-    ``draw_prompts``: prompts are also drawn into the dense prompt map, as our own small models are trained.
+    ``draw_prompts``: prompts are also drawn into the dense prompt map, as our own small models are trained. ``zoom``:
+    side of the region of interest as a multiple of the object's, None for whole slices. ``stop_predicted_iou``:
+    propagation counts a slice as a miss at or below this predicted IoU.
     """
 
     image_size: int = 1024
@@ -63,6 +65,7 @@ class NetworkConfig:
     zoom: float | None = None
     fit: str = "stretch"
     bank_capacity: int = 16
+    stop_predicted_iou: float = 0.0
 
     @property
     def grid_size(self) -> int:

@@ -1,0 +1,171 @@
+"""Whether prompts fit the volume, their slice and each other: the same checks for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from MedSAM2Lib.errors import PromptError
+from MedSAM2Lib.types import (
+    IJK,
+    Axis,
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    PropagationRequest,
+    array_dimension,
+    ijk_position,
+    in_plane_axes,
+)
+
+Shape = tuple[int, ...]
+
+
+def slice_pixel(ijk: IJK, axis: Axis) -> tuple[int, int]:
+    """The (row, column) of the slice's pixel nearest to a voxel coordinate."""
+    rows, columns = in_plane_axes(axis)
+    return round(ijk[ijk_position(rows)]), round(ijk[ijk_position(columns)])
+
+
+def prompted_slices(prompts: Sequence[Prompt], axis: Axis) -> list[int]:
+    """Indices along ``axis`` of the slices that carry a prompt made on that axis, ascending.
+
+    Raises PromptError ``E_NO_PROMPT`` where there is none.
+    """
+    indices = sorted({prompt.slice.index for prompt in prompts if prompt.axis == axis})
+    if not indices:
+        raise PromptError(
+            "E_NO_PROMPT",
+            "There is no prompt on a slice along axis {axis}: add a point, a box or a mask on one of them first.",
+            axis=axis,
+        )
+    return indices
+
+
+def check_prompt(prompt: Prompt, shape: Shape) -> None:
+    """Raises PromptError unless the prompt fits a volume of ``shape`` [k, j, i] and its own slice."""
+    if isinstance(prompt, PointPrompt):
+        _check_inside(prompt.ijk, shape, "point")
+    elif isinstance(prompt, BoxPrompt):
+        _check_box(prompt, shape)
+    else:
+        _check_mask(prompt, shape)
+
+
+def check_range(request: PropagationRequest, prompted: Sequence[int], slice_count: int) -> tuple[int, int]:
+    """The request's inclusive range on an axis of ``slice_count`` slices; all of it where none is given.
+
+    Raises PromptError for a range that is empty, outside the volume, or without one of the prompted slices.
+    """
+    first = 0 if request.first is None else request.first
+    last = slice_count - 1 if request.last is None else request.last
+    if not 0 <= first <= last < slice_count:
+        raise PromptError(
+            "E_RANGE",
+            "The range {first} to {last} is not within the slices of axis {axis}, 0 to {end}: give FIRST,LAST "
+            "with FIRST not above LAST.",
+            first=first,
+            last=last,
+            axis=request.axis,
+            end=slice_count - 1,
+        )
+    outside = [index for index in prompted if not first <= index <= last]
+    if outside:
+        raise PromptError(
+            "E_RANGE_PROMPT",
+            "The prompt on slice {index} lies outside the range {first} to {last}: widen the range or move the prompt.",
+            index=outside[0],
+            first=first,
+            last=last,
+        )
+    return first, last
+
+
+def _check_inside(ijk: IJK, shape: Shape, what: str) -> None:
+    size = shape[::-1]
+    if not all(-0.5 <= value < count - 0.5 for value, count in zip(ijk, size)):
+        raise PromptError(
+            "E_PROMPT_OUTSIDE",
+            "The {what} {ijk} lies outside the volume of {size} voxels: give i,j,k from 0,0,0 to {last}.",
+            what=what,
+            ijk=",".join(f"{value:g}" for value in ijk),
+            size="x".join(str(count) for count in size),
+            last=",".join(str(count - 1) for count in size),
+        )
+
+
+def _check_box(box: BoxPrompt, shape: Shape) -> None:
+    _check_inside(box.first, shape, "box corner")
+    _check_inside(box.last, shape, "box corner")
+    position = ijk_position(box.axis)
+    if round(box.first[position]) != round(box.last[position]):
+        raise PromptError(
+            "E_BOX_SLICE",
+            "The box spans several slices of axis {axis} ({first:g} to {last:g}): a box lies on one slice, so give both "
+            "corners the same {axis}, or choose another --axis.",
+            axis=box.axis,
+            first=box.first[position],
+            last=box.last[position],
+        )
+    (top, left), (bottom, right) = slice_pixel(box.first, box.axis), slice_pixel(box.last, box.axis)
+    if bottom <= top or right <= left:
+        raise PromptError(
+            "E_BOX_AREA",
+            "The box has no area on its slice: give two corners that differ in both directions of the slice "
+            "(here {axes}).",
+            axes=" and ".join(in_plane_axes(box.axis)),
+        )
+
+
+def _check_mask(prompt: MaskPrompt, shape: Shape) -> None:
+    dimension = array_dimension(prompt.axis)
+    expected = tuple(size for place, size in enumerate(shape) if place != dimension)
+    if not 0 <= prompt.slice.index < shape[dimension]:
+        raise PromptError(
+            "E_PROMPT_OUTSIDE",
+            "The mask's slice {index} is not among the slices of axis {axis}, 0 to {last}: choose one of those.",
+            index=prompt.slice.index,
+            axis=prompt.axis,
+            last=shape[dimension] - 1,
+        )
+    if prompt.mask.shape != expected:
+        raise PromptError(
+            "E_MASK_SHAPE",
+            "The mask has {found} pixels and its slice {expected}: give a mask on the volume's own grid.",
+            found="x".join(map(str, prompt.mask.shape)),
+            expected="x".join(map(str, expected)),
+        )
+    if not prompt.mask.any():
+        raise PromptError("E_MASK_EMPTY", "The mask prompt is empty: mark at least one voxel of the object in it.")
+
+
+def check_together(prompts: Sequence[Prompt]) -> None:
+    """Raises PromptError where an object's prompts contradict each other on one slice.
+
+    A mask stands alone on its slice, a slice has at most one box, and a place is either in the object or not.
+    """
+    for key in {prompt.slice for prompt in prompts}:
+        here = [prompt for prompt in prompts if prompt.slice == key]
+        masks = [prompt for prompt in here if isinstance(prompt, MaskPrompt)]
+        boxes = [prompt for prompt in here if isinstance(prompt, BoxPrompt)]
+        points = {slice_pixel(prompt.ijk, key.axis): prompt for prompt in here if isinstance(prompt, PointPrompt)}
+        if masks and len(here) > 1:
+            _conflict("a mask and other prompts", key.axis, key.index, "keep the mask or the others")
+        if len(boxes) > 1:
+            _conflict("two boxes", key.axis, key.index, "keep one, or make them two objects")
+        for prompt in here:
+            if isinstance(prompt, PointPrompt):
+                other = points[slice_pixel(prompt.ijk, key.axis)]
+                if other.positive != prompt.positive:
+                    _conflict("a positive and a negative point in one place", key.axis, key.index, "remove one")
+
+
+def _conflict(what: str, axis: Axis, index: int, remedy: str) -> None:
+    raise PromptError(
+        "E_PROMPT_CONFLICT",
+        "Slice {index} of axis {axis} has {what} for one object: {remedy}.",
+        what=what,
+        axis=axis,
+        index=index,
+        remedy=remedy,
+    )

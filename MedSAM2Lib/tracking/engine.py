@@ -1,0 +1,113 @@
+"""The SAM 2 engine: a loaded network and its options, ready to open sessions on volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from MedSAM2Lib.errors import InputError
+from MedSAM2Lib.memory.bank import MemoryBank
+from MedSAM2Lib.memory.temporal import TemporalMemory
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.sam2 import Sam2Network
+from MedSAM2Lib.tracking.device import ExecutionContext
+from MedSAM2Lib.tracking.features import DEFAULT_HOST_BYTES, FeatureCache
+from MedSAM2Lib.tracking.runner import NetworkRunner
+from MedSAM2Lib.tracking.session import TrackingSession
+from MedSAM2Lib.tracking.view import LETTERBOX, STRETCH, VolumeView
+from MedSAM2Lib.types import StopRule
+from MedSAM2Lib.volume.intensity import Window, automatic_window
+from MedSAM2Lib.volume.volume import Volume, replace_non_finite
+
+TEMPORAL = "temporal"
+MEMORIES = (TEMPORAL,)
+OFF = "off"
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How slices are shown and what is remembered.
+
+    ``window`` None takes one from the voxels. ``zoom`` None shows whole slices, else the region of interest is that
+    many times the object's larger side. ``fit`` is how a whole slice fills the square (``stretch`` or ``letterbox``).
+    """
+
+    window: Window | None = None
+    fit: str = STRETCH
+    zoom: float | None = None
+    memory: str = TEMPORAL
+    host_cache_bytes: int = DEFAULT_HOST_BYTES
+
+
+def options_for(config: NetworkConfig, window: Window | None, fit: str | None, zoom: str, memory: str) -> EngineOptions:
+    """Options where the user left something to the model.
+
+    A zoom of ``auto`` is what the model was trained for: its configuration's factor, or whole slices for SAM 2's own
+    checkpoints. ``fit`` None follows: stretch for whole slices of those, letterbox otherwise. Raises InputError for
+    a zoom that is no factor and for stretch together with a zoom.
+    """
+    if zoom == AUTO:
+        factor = None if fit == STRETCH else config.zoom
+    else:
+        factor = None if zoom == OFF else _zoom_factor(zoom)
+    if factor is not None and fit == STRETCH:
+        raise InputError(
+            "E_FIT_ZOOM",
+            "--fit stretch shows whole slices and --zoom {zoom} a square part of them: use one of the two.",
+            zoom=zoom,
+        )
+    return EngineOptions(window, fit or (LETTERBOX if factor is not None else config.fit), factor, memory)
+
+
+def stop_rule_for(config: NetworkConfig, enabled: bool) -> StopRule:
+    """The stop rule that the model's scores are good for."""
+    return StopRule(enabled=enabled, predicted_iou=config.stop_predicted_iou)
+
+
+class Sam2Engine:
+    """Opens sessions with one network.
+
+    Args:
+        network: in eval mode, on the context's device.
+        context: device, precision, limits.
+        options: how slices are shown and what is remembered.
+    """
+
+    def __init__(self, network: Sam2Network, context: ExecutionContext, options: EngineOptions) -> None:
+        self.network = network
+        self.context = context
+        self.options = options
+
+    def open(self, volume: Volume) -> TrackingSession:
+        """A session on a volume; voxels that are not finite are replaced, with a notice. Raises VolumeError."""
+        volume, replaced = replace_non_finite(volume)
+        if replaced:
+            self.context.notice(f"{replaced} voxels are not finite numbers; the lowest finite value stands in for them.")
+        window = self.options.window or automatic_window(volume)
+        view = VolumeView(volume, window, self.options.fit, self.network.config.image_size)
+        features = FeatureCache(self.context.device, self.options.host_cache_bytes)
+        runner = NetworkRunner(self.network, self.context, features.move_to_host)
+        return TrackingSession(view, runner, features, self._new_bank, self.options.zoom)
+
+    def _new_bank(self) -> MemoryBank:
+        config = self.network.config
+        return TemporalMemory(config.memory_map_count, config.max_object_pointers)
+
+
+def small_on_cpu(config: NetworkConfig, device: torch.device) -> bool:
+    """Whether a network is so small that bf16 only costs time on a CPU (measured for the embedded model)."""
+    return device.type == "cpu" and config.model_dim < 256
+
+
+def _zoom_factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 1.0 <= factor <= 100.0:
+        raise InputError(
+            "E_ZOOM", "--zoom '{zoom}' is not auto, off or a factor from 1 to 100: give for example 1.7.", zoom=text
+        )
+    return factor

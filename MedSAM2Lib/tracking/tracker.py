@@ -1,0 +1,108 @@
+"""One object along one axis: what was prompted, what was tracked, what is remembered (SAM 2, arXiv 2408.00714)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from MedSAM2Lib.memory.bank import Direction, MemoryBank, MemoryEntry, MemoryQuery, MemorySelection
+from MedSAM2Lib.network.features import SliceFeatures
+from MedSAM2Lib.tracking.runner import NetworkPrompts, NetworkRunner, SliceRecord, TrackOutcome, TrackStep
+
+FeaturesOf = Callable[[int], SliceFeatures]
+"""Features of a slice by its index along the axis."""
+
+
+class Tracker:
+    """Keeps the records of one object and feeds its memory bank.
+
+    Args:
+        runner: calls the network.
+        bank: this object's memory on this axis.
+        features_of: features of the slice with a given index, as this object's frame sees it.
+        slice_count: number of slices of the volume along the axis.
+    """
+
+    def __init__(
+        self, runner: NetworkRunner, bank: MemoryBank, features_of: FeaturesOf, slice_count: int
+    ) -> None:
+        self.bank = bank
+        self._runner = runner
+        self._features_of = features_of
+        self._slice_count = slice_count
+        self._records: dict[int, SliceRecord] = {}
+        self._remembered: set[int] = set()
+
+    @property
+    def prompted_slices(self) -> list[int]:
+        """Indices of the prompted slices, ascending."""
+        return sorted(index for index, record in self._records.items() if record.prompted)
+
+    def record(self, index: int) -> SliceRecord | None:
+        """What is known of a slice, or None."""
+        return self._records.get(index)
+
+    def prompt(self, index: int, prompts: NetworkPrompts) -> SliceRecord:
+        """Decodes a prompted slice and makes it conditioning memory; it is never computed by propagation again.
+
+        Logits of an earlier result on the slice go in as a dense prompt. A slice that was tracked is corrected in the
+        light of its memory; any other one is an initial conditioning slice.
+        """
+        earlier = self._records.get(index)
+        correction = earlier is not None and not earlier.prompted
+        features = self._features_of(index)
+        memory = (self._select(index, earlier.direction, features), earlier.direction) if correction else None
+        previous = None if earlier is None or prompts.mask is not None else earlier.low_res_logits
+        record = self._runner.decode_prompts(index, features, prompts, previous, memory)
+        self._records[index] = record
+        self._remembered.discard(index)
+        self.bank.discard(index)
+        return record
+
+    def forget(self, index: int) -> None:
+        """Drops a slice's record and memory."""
+        self._records.pop(index, None)
+        self._remembered.discard(index)
+        self.bank.discard(index)
+
+    def forget_tracked(self) -> None:
+        """Drops everything that propagation computed."""
+        self._records = {index: record for index, record in self._records.items() if record.prompted}
+        self.bank.clear_tracked()
+
+    def remember_prompted(self) -> None:
+        """Encodes the memory of prompted slices that have none yet; called when a propagation starts."""
+        for index, record in self._records.items():
+            if not record.prompted or index in self._remembered:
+                continue
+            features = self._features_of(index)
+            memory_map = self._runner.encode_prompted_memory(features, record)
+            self.bank.add(self._entry(record, memory_map, features))
+            self._remembered.add(index)
+
+    def step(self, index: int, direction: Direction) -> TrackStep:
+        """What the network needs to track a slice; the bank is asked now."""
+        features = self._features_of(index)
+        return TrackStep(index, direction, features, self._select(index, direction, features))
+
+    def accept(self, step: TrackStep, outcome: TrackOutcome) -> SliceRecord:
+        """Keeps a tracked slice and offers it to the bank."""
+        self._records[step.index] = outcome.record
+        self.bank.add(self._entry(outcome.record, outcome.memory_map, step.features))
+        return outcome.record
+
+    def _select(self, index: int, direction: Direction, features: SliceFeatures) -> MemorySelection:
+        embedding = features.top if self.bank.needs_embeddings else None
+        return self.bank.select(MemoryQuery(index, direction, self._slice_count, embedding))
+
+    def _entry(self, record: SliceRecord, memory_map: Tensor, features: SliceFeatures) -> MemoryEntry:
+        return MemoryEntry(
+            slice_index=record.index,
+            direction=record.direction,
+            map=memory_map,
+            pointer=record.pointer,
+            predicted_iou=record.predicted_iou,
+            object_score=record.object_score,
+            embedding=features.top if self.bank.needs_embeddings else None,
+        )

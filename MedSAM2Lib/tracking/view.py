@@ -1,0 +1,134 @@
+"""A volume as the network sees it: square images of its slices, prompts in network pixels, logits back on voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from MedSAM2Lib.tracking.checks import slice_pixel
+from MedSAM2Lib.tracking.runner import NetworkPrompts
+from MedSAM2Lib.types import (
+    NOT_COMPUTED,
+    BoolArray,
+    BoxPrompt,
+    FloatArray,
+    IJK,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    SliceFrame,
+    SliceKey,
+    ijk_position,
+    in_plane_axes,
+)
+from MedSAM2Lib.volume.intensity import Window
+from MedSAM2Lib.volume.slices import (
+    frame_for,
+    letterbox_frame,
+    mask_to_network,
+    render,
+    to_network,
+    to_voxels,
+    whole_frame,
+)
+from MedSAM2Lib.volume.volume import Volume
+
+Region = tuple[float, float, float, float]
+"""(top, left, bottom, right) in voxel edges of a slice, as in ``SliceFrame``."""
+
+STRETCH = "stretch"
+LETTERBOX = "letterbox"
+FITS = (STRETCH, LETTERBOX)
+
+_MASK_LOGIT = 10.0
+
+
+class VolumeView:
+    """Frames and images of one volume.
+
+    Args:
+        volume: finite voxels only.
+        window: grey values shown to the network; fixed for the session.
+        fit: how a whole slice fills the square: ``stretch`` (published, 8 bits) or ``letterbox`` (square in mm).
+        image_size: side S of the network's image.
+    """
+
+    def __init__(self, volume: Volume, window: Window, fit: str, image_size: int) -> None:
+        self.volume = volume
+        self.window = window
+        self.fit = fit
+        self.image_size = image_size
+
+    def frame(self, key: SliceKey, region: Region | None) -> SliceFrame:
+        """The frame of a slice: a region of it, or the whole slice where there is none."""
+        if region is not None:
+            return frame_for(self.volume, key, region)
+        return whole_frame(self.volume, key) if self.fit == STRETCH else letterbox_frame(self.volume, key)
+
+    def image(self, frame: SliceFrame) -> Tensor:
+        """The network's image [S, S] in 0..1."""
+        as_published = self.fit == STRETCH and frame == whole_frame(self.volume, frame.key)
+        pixels = render(self.volume, frame, self.window, self.image_size, quantise=as_published)
+        return torch.from_numpy(np.ascontiguousarray(pixels))
+
+    def network_prompts(self, frame: SliceFrame, prompts: Sequence[Prompt]) -> NetworkPrompts:
+        """All prompts of one slice; the box's corners come first, as published."""
+        boxes = [prompt for prompt in prompts if isinstance(prompt, BoxPrompt)]
+        points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
+        places: list[tuple[IJK, int]] = []
+        for box in boxes:
+            places += [(box.first, 2), (box.last, 3)]
+        places += [(point.ijk, int(point.positive)) for point in points]
+        coordinates = [self._network_point(frame, ijk) for ijk, _ in places]
+        return NetworkPrompts(
+            torch.tensor(coordinates, dtype=torch.float32).reshape(-1, 2),
+            torch.tensor([label for _, label in places], dtype=torch.int64),
+            self._network_mask(frame, prompts),
+        )
+
+    def voxel_logits(self, frame: SliceFrame, low_res_logits: FloatArray) -> FloatArray:
+        """Logits on the slice's voxels [rows, columns]; NOT_COMPUTED outside the frame."""
+        return to_voxels(frame, low_res_logits)
+
+    def _network_point(self, frame: SliceFrame, ijk: IJK) -> tuple[float, float]:
+        rows, columns = in_plane_axes(frame.key.axis)
+        row, column = to_network(frame, (ijk[ijk_position(rows)], ijk[ijk_position(columns)]), self.image_size)
+        return column, row
+
+    def _network_mask(self, frame: SliceFrame, prompts: Sequence[Prompt]) -> Tensor | None:
+        for prompt in prompts:
+            if isinstance(prompt, MaskPrompt):
+                shown = mask_to_network(frame, prompt.mask, self.image_size)
+                return torch.from_numpy((shown >= 0.5).astype(np.float32))
+        return None
+
+
+def mask_logits(mask: BoolArray) -> FloatArray:
+    """Logits that say exactly what a user's mask says: +10 inside, -10 outside, as published for mask prompts."""
+    return np.where(mask, _MASK_LOGIT, -_MASK_LOGIT).astype(np.float32)
+
+
+def extent_of(prompts: Sequence[Prompt]) -> tuple[int, int, int, int] | None:
+    """Inclusive (top, left, bottom, right) voxels of a slice's box or mask, or None where it has only points."""
+    for prompt in prompts:
+        if isinstance(prompt, BoxPrompt):
+            return (*slice_pixel(prompt.first, prompt.axis), *slice_pixel(prompt.last, prompt.axis))
+        if isinstance(prompt, MaskPrompt):
+            return mask_extent(prompt.mask)
+    return None
+
+
+def mask_extent(mask: BoolArray) -> tuple[int, int, int, int] | None:
+    """Inclusive (top, left, bottom, right) of the marked pixels, or None where there are none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return None
+    return int(rows[0]), int(columns[0]), int(rows[-1]), int(columns[-1])
+
+
+def uncovered(shape: tuple[int, int]) -> FloatArray:
+    """Logits of a slice that was not computed."""
+    return np.full(shape, NOT_COMPUTED, dtype=np.float32)
