@@ -1,0 +1,141 @@
+"""The files of `medsam2 segment`: checked before any work, assembled slice by slice, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MedSAM2Lib.errors import InputError, OutputError
+from MedSAM2Lib.types import NOT_COMPUTED, FloatArray, array_dimension
+from MedSAM2Lib.volume.io import MASK_SUFFIXES, write_mask
+
+if TYPE_CHECKING:
+    from MedSAM2Lib.commands.segment_job import Segmentation
+
+_FILL_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the mask goes, and the logits and the report if they are wanted."""
+
+    mask: Path
+    logits: Path | None = None
+    report: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for path in (self.mask, self.logits, self.report) if path is not None]
+
+
+def check_outputs(outputs: Outputs, volume: Path) -> None:
+    """Raises InputError or OutputError for names and folders that could not be written after minutes of work."""
+    if not outputs.mask.name.endswith(MASK_SUFFIXES):
+        raise InputError(
+            "E_OUT_SUFFIX", "--out {path} must end in {suffixes}.", path=outputs.mask, suffixes=" or ".join(MASK_SUFFIXES)
+        )
+    _check_suffix("--logits", outputs.logits, ".npy")
+    _check_suffix("--report", outputs.report, ".json")
+    resolved = [path.resolve() for path in (*outputs.paths, volume)]
+    if len(set(resolved)) < len(resolved):
+        raise InputError(
+            "E_OUT_SAME", "The volume, --out, --logits and --report must be different files: give each its own name."
+        )
+    for path in outputs.paths:
+        check_folder(path.resolve().parent, path)
+
+
+def check_folder(folder: Path, path: Path) -> None:
+    """Raises OutputError unless ``folder`` is there and may be written to."""
+    if not folder.is_dir():
+        raise OutputError("E_OUT_FOLDER", "The folder of {path} does not exist: make {folder} first.", path=path, folder=folder)
+    if not os.access(folder, os.W_OK):
+        raise OutputError("E_OUT_WRITE", "{path} cannot be written: you have no permission in {folder}.", path=path, folder=folder)
+
+
+def write_outputs(done: Segmentation, outputs: Outputs) -> list[int]:
+    """Writes the mask and the logits; returns the voxel count of each object.
+
+    Each slice's logits are brought to voxels once; where objects overlap, the larger logit keeps the voxel.
+    """
+    labels = np.zeros(done.volume.array.shape, dtype=np.uint8 if len(done.names) < 256 else np.uint16)
+    shape = (len(done.names), *labels.shape) if len(done.names) > 1 else labels.shape
+    with logits_file(outputs.logits, shape) as stored:
+        for index in sorted({index for _, index in done.results}):
+            _write_slice(done, index, labels, stored)
+        write_mask(outputs.mask, labels, done.volume, done.names)
+    counts = np.bincount(labels.ravel(), minlength=len(done.names) + 1)
+    return [int(count) for count in counts[1:]]
+
+
+@contextmanager
+def logits_file(path: Path | None, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32] | None]:
+    """A float32 .npy file on disk, full of NOT_COMPUTED, to be filled in; it takes its name only if all went well.
+
+    The space is taken by ordinary writes first, so that a full disk is an OutputError and not a crash of the map.
+    """
+    if path is None:
+        yield None
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        _reserve(partial, shape)
+        stored = np.lib.format.open_memmap(partial, mode="r+")
+        yield stored
+        stored.flush()
+        del stored
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            "E_OUT_WRITE",
+            "{path} could not be written ({reason}): free some space or choose another place.",
+            path=path,
+            reason=error.strerror or error,
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False, "shape": shape}
+    remaining = int(np.prod(shape))
+    block = np.full(min(remaining, _FILL_BYTES // 4), NOT_COMPUTED, dtype=np.float32)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        while remaining > 0:
+            file.write(block[:remaining].tobytes())
+            remaining -= block.size
+
+
+def _write_slice(done: Segmentation, index: int, labels: NDArray, stored: NDArray | None) -> None:
+    best: FloatArray | None = None
+    for object_id in range(1, len(done.names) + 1):
+        result = done.results.get((object_id, index))
+        if result is None:
+            continue
+        logits = done.session.voxel_logits(result)
+        place = _slice_of(array_dimension(result.key.axis), index)
+        if stored is not None:
+            target = stored if stored.ndim == 3 else stored[object_id - 1]
+            target[place] = logits
+        if best is None:
+            best = np.zeros_like(logits)
+        wins = logits > best
+        labels[place][wins] = object_id
+        best[wins] = logits[wins]
+
+
+def _slice_of(dimension: int, index: int) -> tuple[slice | int, ...]:
+    return tuple(index if place == dimension else slice(None) for place in range(3))
+
+
+def _check_suffix(option: str, path: Path | None, suffix: str) -> None:
+    if path is not None and not path.name.endswith(suffix):
+        raise InputError("E_OUT_SUFFIX", "{option} {path} must end in {suffix}.", option=option, path=path, suffix=suffix)

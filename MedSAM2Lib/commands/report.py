@@ -1,0 +1,97 @@
+"""The report of a segmentation, as JSON: everything needed to do it again, and how sure the model was."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from MedSAM2Lib import __version__
+from MedSAM2Lib.errors import OutputError
+
+if TYPE_CHECKING:
+    from MedSAM2Lib.commands.segment_job import ReadyModel, Segmentation, SegmentSettings
+
+_PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "safetensors")
+
+
+def build_report(
+    done: Segmentation, model: ReadyModel, settings: SegmentSettings, voxels: list[int]
+) -> dict[str, Any]:
+    """The report as plain data; ``voxels`` is the voxel count of each object in the mask."""
+    session, loaded = done.session, model.loaded
+    return {
+        "program": {"name": "medsam2", "version": __version__, "command": sys.argv},
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        "model": {"name": loaded.name, "file": str(loaded.path), "sha256": loaded.checksum},
+        "volume": {
+            "file": str(settings.volume),
+            "size_ijk": list(done.volume.array.shape[::-1]),
+            "spacing_mm_ijk": [float(value) for value in done.volume.spacing],
+            "sha256": done.volume.checksum(),
+        },
+        "settings": {
+            "axis": settings.axis,
+            "memory": settings.memory,
+            "range": settings.range,
+            "stop": settings.stop,
+            "seed": settings.seed,
+            "image_size": loaded.config.image_size,
+            "device": str(model.context.device),
+            "precision": str(model.context.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "cpu_count": os.cpu_count(),
+            "window": [session.view.window.low, session.view.window.high],
+            "fit": model.options.fit,
+            "zoom": model.options.zoom,
+        },
+        "interrupted": done.interrupted,
+        "seconds": {stage: round(seconds, 4) for stage, seconds in done.seconds.items()},
+        "slices_computed": len(done.results),
+        "slices_encoded": session.features.counts.encoded,
+        "notices": list(model.context.notices),
+        "objects": [_object_report(done, place + 1, name, voxels[place]) for place, name in enumerate(done.names)],
+    }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Writes the report whole or not at all; raises OutputError."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            "E_OUT_WRITE",
+            "{path} could not be written ({reason}): free some space or choose another place.",
+            path=path,
+            reason=error.strerror or error,
+        ) from error
+
+
+def _object_report(done: Segmentation, object_id: int, name: str, voxels: int) -> dict[str, Any]:
+    results = [result for (owner, _), result in sorted(done.results.items()) if owner == object_id]
+    return {
+        "name": name,
+        "label": object_id,
+        "voxels": voxels,
+        "region": list(results[0].frame.region) if results else None,
+        "slices": [
+            {
+                "axis": result.key.axis,
+                "index": result.key.index,
+                "prompted": result.prompted,
+                "predicted_iou": round(result.predicted_iou, 4),
+                "object_score": round(result.object_score, 4),
+                "object": bool((result.logits > 0).any()),
+            }
+            for result in results
+        ],
+    }

@@ -1,0 +1,154 @@
+"""`medsam2 segment`: prompts on one slice of a volume, a mask of the whole object in a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from MedSAM2Lib.commands.prompt_options import add_prompt_options
+from MedSAM2Lib.errors import InputError
+
+if TYPE_CHECKING:
+    from MedSAM2Lib.commands.segment_job import SegmentSettings
+
+EPILOG = """
+defaults that depend on the model
+  embedded model    --image-size 128, --zoom auto (1.7 times the object), --fit letterbox, --window from the voxels
+  SAM 2 and MedSAM2 --image-size of the checkpoint, --zoom off, --fit stretch, --window from the voxels
+  The report says what was used.
+
+examples
+  medsam2 segment ct.nii.gz --point 60,52,14 --out spleen.seg.nrrd
+  medsam2 segment dicom_folder --object liver --box 90,100,42,210,190,42 --object spleen --point 60,52,14 --out m.nrrd
+  medsam2 segment --batch prompts.csv --out masks
+      prompts.csv has the columns volume, object, point, box, mask and optionally out: one prompt a row
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds ``segment`` to the command's parser."""
+    parser = subparsers.add_parser(
+        "segment",
+        help="segment objects of a volume from a point, a box or a mask on one slice",
+        description="One click gives a 3D mask: SAM 2 follows the object slice by slice, both ways.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_segment_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_segment_options(parser: argparse.ArgumentParser) -> None:
+    """All options of ``segment``; the demonstration takes the same ones."""
+    parser.add_argument("volume", nargs="?", help="NRRD, NIfTI, MetaImage, .npy/.npz, or a folder of DICOM files")
+    add_prompt_options(parser)
+    parser.add_argument("--batch", type=Path, metavar="FILE.csv", help="several volumes and their prompts")
+    parser.add_argument("--series", help="DICOM series to read where a folder holds several: its UID or number")
+    _add_tracking_options(parser)
+    _add_model_options(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", type=Path, required=True, help="mask: .nrrd, .nii.gz or .seg.nrrd; a folder with --batch"
+    )
+    output.add_argument("--logits", type=Path, metavar="FILE.npy", help="float32 logits [k,j,i] before the threshold")
+    output.add_argument("--report", type=Path, metavar="FILE.json", help="settings, timings, confidence of each slice")
+
+
+def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tracking")
+    group.add_argument("--axis", choices=("k", "j", "i"), default="k", help="axis of the prompted slice (default k)")
+    group.add_argument(
+        "--orientations", choices=("1", "3", "auto"), default="1", help="orientations to propagate in (default 1)"
+    )
+    group.add_argument(
+        "--memory", choices=("temporal", "self-sorting"), default="temporal", help="memory bank (default temporal)"
+    )
+    group.add_argument("--range", metavar="A,B", help="first and last slice along --axis (default all)")
+    group.add_argument(
+        "--stop", choices=("auto", "off"), default="auto", help="end where the object has ended (default auto)"
+    )
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", default="embedded", help="name from `medsam2 models list`, or a checkpoint (default embedded)"
+    )
+    group.add_argument("--image-size", type=int, metavar="N", help="side of the network's image, a multiple of 32")
+    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, mps or auto (default auto)")
+    group.add_argument(
+        "--precision", choices=("fp32", "bf16", "auto"), default="auto", help="default auto: the faster one, measured"
+    )
+    group.add_argument("--window", default="auto", metavar="LOW,HIGH|auto", help="grey values shown (default auto)")
+    group.add_argument("--fit", choices=("stretch", "letterbox"), help="how a whole slice fills the square image")
+    group.add_argument(
+        "--zoom", default="auto", metavar="auto|off|FACTOR", help="region of interest, times the object's larger side"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs ``medsam2 segment``; returns the exit code."""
+    settings = settings_from(options)
+    from MedSAM2Lib.commands.segment_batch import run_batch
+    from MedSAM2Lib.commands.segment_job import run_one
+
+    if options.batch is not None:
+        return run_batch(options.batch, settings, options.out)
+    return run_one(settings, options.prompts)
+
+
+def settings_from(options: argparse.Namespace) -> SegmentSettings:
+    """The options as one typed object, after the checks that need no file. Raises InputError."""
+    from MedSAM2Lib.commands.segment_job import SegmentSettings
+
+    _check_not_yet(options)
+    if (options.volume is None) == (options.batch is None):
+        raise InputError("E_VOLUME_OR_BATCH", "Give either a VOLUME with its prompts, or --batch FILE.csv.")
+    if options.batch is not None and options.prompts:
+        raise InputError(
+            "E_BATCH_PROMPTS", "--batch brings its own prompts: write them in the file, not on the command line."
+        )
+    if options.image_size is not None and (options.image_size < 32 or options.image_size % 32):
+        raise InputError(
+            "E_IMAGE_SIZE", "--image-size {size} is not a multiple of 32: try {near}.",
+            size=options.image_size, near=max(32, round(options.image_size / 32) * 32),
+        )
+    return SegmentSettings(
+        volume=None if options.volume is None else Path(options.volume),
+        out=options.out,
+        logits=options.logits,
+        report=options.report,
+        series=options.series,
+        axis=options.axis,
+        memory=options.memory,
+        range=_parse_range(options.range),
+        stop=options.stop == "auto",
+        model=options.model,
+        image_size=options.image_size,
+        device=options.device,
+        precision=options.precision,
+        window=options.window,
+        fit=options.fit,
+        zoom=options.zoom,
+        seed=options.seed,
+    )
+
+
+def _check_not_yet(options: argparse.Namespace) -> None:
+    if options.memory == "self-sorting":
+        raise InputError("E_NOT_YET", "This version has --memory temporal only: leave --memory out.")
+    if options.orientations != "1":
+        raise InputError(
+            "E_NOT_YET", "This version propagates in one orientation only: leave --orientations out and choose --axis."
+        )
+
+
+def _parse_range(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+        raise InputError("E_RANGE_TEXT", "--range '{text}' is not of the form FIRST,LAST, for example 20,42.", text=text)
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,171 @@
+"""One volume from file to mask file: read, load the model, prompt, propagate, write, report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from MedSAM2Lib.commands.outputs import Outputs, check_outputs, write_outputs
+from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, objects_from
+from MedSAM2Lib.commands.report import build_report, write_report
+from MedSAM2Lib.tracking.device import ExecutionContext, choose_device, execution_context
+from MedSAM2Lib.tracking.engine import EngineOptions, Sam2Engine, options_for, small_on_cpu, stop_rule_for
+from MedSAM2Lib.tracking.session import TrackingSession
+from MedSAM2Lib.types import Axis, PropagationRequest, SliceKey, SliceResult
+from MedSAM2Lib.volume.intensity import parse_window
+from MedSAM2Lib.volume.io import read_mask, read_volume
+from MedSAM2Lib.volume.volume import Volume
+from MedSAM2Lib.weights.loading import LoadedModel, load_network
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """The options of ``medsam2 segment``, typed; ``range`` is inclusive, ``stop`` whether the stop rule is on."""
+
+    volume: Path | None
+    out: Path
+    logits: Path | None = None
+    report: Path | None = None
+    series: str | None = None
+    axis: Axis = "k"
+    memory: str = "temporal"
+    range: tuple[int, int] | None = None
+    stop: bool = True
+    model: str = "embedded"
+    image_size: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    window: str = "auto"
+    fit: str | None = None
+    zoom: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A model on its device with the options that go with it."""
+
+    loaded: LoadedModel
+    context: ExecutionContext
+    options: EngineOptions
+
+
+@dataclass
+class Segmentation:
+    """What came out for one volume: results by (object id, slice index), and whether it was cut short."""
+
+    volume: Volume
+    session: TrackingSession
+    names: list[str]
+    results: dict[tuple[int, int], SliceResult] = field(default_factory=dict)
+    interrupted: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the time spent inside to ``seconds[stage]``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> int:
+    """Segments one volume and writes what the settings name; returns the exit code."""
+    assert settings.volume is not None
+    outputs = Outputs(settings.out, settings.logits, settings.report)
+    check_outputs(outputs, settings.volume)
+    choose_device(settings.device)
+    start = time.perf_counter()
+    volume = read_volume(settings.volume, series=settings.series)
+    objects = objects_from(written, settings.axis, lambda path: read_mask(path, volume))
+    read_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    model = load_model(settings)
+    load_seconds = time.perf_counter() - start
+    done = segment(volume, objects, model, settings)
+    done.seconds = {"read": read_seconds, "load_model": load_seconds, **done.seconds}
+    finish(done, model, settings, outputs)
+    return EXIT_INTERRUPTED if done.interrupted else 0
+
+
+def load_model(settings: SegmentSettings) -> ReadyModel:
+    """Loads the network and settles what depends on it; raises ModelError, DeviceError or InputError."""
+    torch.manual_seed(settings.seed)
+    device = choose_device(settings.device)
+    loaded = load_network(settings.model, image_size=settings.image_size, device=device)
+    automatic_fp32 = settings.precision == "auto" and small_on_cpu(loaded.config, device)
+    context = execution_context(settings.device, "fp32" if automatic_fp32 else settings.precision)
+    window = None if settings.window == "auto" else parse_window(settings.window)
+    options = options_for(loaded.config, window, settings.fit, settings.zoom, settings.memory)
+    return ReadyModel(loaded, context, options)
+
+
+def segment(
+    volume: Volume, objects: Sequence[NamedObject], model: ReadyModel, settings: SegmentSettings
+) -> Segmentation:
+    """Prompts and propagates; Ctrl-C during propagation keeps what is done."""
+    session = Sam2Engine(model.loaded.network, model.context, model.options).open(volume)
+    done = Segmentation(volume, session, [named.name for named in objects])
+    with done.timed("prompts"):
+        _prompt(session, objects)
+    stop = stop_rule_for(model.loaded.config, settings.stop)
+    first, last = settings.range or (None, None)
+    request = PropagationRequest(settings.axis, first=first, last=last, stop=stop)
+    total = len(objects) * _slices_in(volume, request)
+    with done.timed("propagation"):
+        _collect(done, session.propagate(request), total)
+    return done
+
+
+def finish(done: Segmentation, model: ReadyModel, settings: SegmentSettings, outputs: Outputs) -> None:
+    """Writes the mask, the logits and the report, and says what was done."""
+    with done.timed("write"):
+        voxels = write_outputs(done, outputs)
+    if outputs.report is not None:
+        write_report(outputs.report, build_report(done, model, settings, voxels))
+    for sentence in model.context.notices:
+        print(f"note: {sentence}", file=sys.stderr)
+    count, seconds = len(done.results), done.seconds["propagation"]
+    cut = "interrupted: kept what was done, " if done.interrupted else ""
+    print(f"{cut}{count} slices in {seconds:.1f} s ({count / max(seconds, 1e-9):.1f} slices/s); mask in {outputs.mask}")
+
+
+def _prompt(session: TrackingSession, objects: Sequence[NamedObject]) -> None:
+    for named in objects:
+        object_id = session.add_object(named.name)
+        for prompt in named.prompts:
+            session.add_prompt(object_id, prompt)
+        for key in _unique([prompt.slice for prompt in named.prompts]):
+            session.preview(object_id, key)
+
+
+def _unique(keys: Sequence[SliceKey]) -> list[SliceKey]:
+    return list(dict.fromkeys(keys))
+
+
+def _slices_in(volume: Volume, request: PropagationRequest) -> int:
+    first = 0 if request.first is None else request.first
+    last = volume.slice_count(request.axis) - 1 if request.last is None else request.last
+    return last - first + 1
+
+
+def _collect(done: Segmentation, results: Iterator[SliceResult], total: int) -> None:
+    with tqdm(total=total, unit="slice", desc="segment", disable=None, leave=False) as bar:
+        try:
+            for result in results:
+                done.results[(result.object_id, result.key.index)] = result
+                bar.update()
+        except KeyboardInterrupt:
+            done.interrupted = True
