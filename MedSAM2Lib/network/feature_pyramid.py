@@ -6,10 +6,10 @@ from collections import OrderedDict
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .config import NetworkConfig
 from .hiera import Hiera
+from .layers import Pointwise, channels_first
 
 
 class FeaturePyramid(nn.Module):
@@ -24,27 +24,27 @@ class FeaturePyramid(nn.Module):
         self.top_down_levels = top_down_levels
         # The checkpoints count these from the coarsest level.
         self.convs = nn.ModuleList(
-            nn.Sequential(OrderedDict(conv=nn.Conv2d(width, channels, kernel_size=1)))
-            for width in reversed(level_channels)
+            nn.Sequential(OrderedDict(conv=Pointwise(width, channels))) for width in reversed(level_channels)
         )
 
-    def forward(self, maps: list[Tensor], skips: tuple[nn.Conv2d, nn.Conv2d]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, maps: list[Tensor], skips: tuple[Pointwise, Pointwise]) -> tuple[Tensor, Tensor, Tensor]:
         """``maps``: four levels ``[B, h, w, c]``, finest first. Returns s0, s1 and top, ``[B, h, w, c]`` each."""
-        coarsest = _linear(maps[3], self._lateral(3))
+        coarsest = self._lateral(3)(maps[3])
         level2 = self._merge(2, maps, coarsest)
         if 0 not in self.top_down_levels and 1 not in self.top_down_levels:
-            s0, s1 = (_linear_twice(maps[level], self._lateral(level), skips[level]) for level in (0, 1))
+            s0, s1 = (skips[level].after(maps[level], self._lateral(level)) for level in (0, 1))
             return s0, s1, level2
         level1 = self._merge(1, maps, level2)
         level0 = self._merge(0, maps, level1)
-        return _linear(level0, skips[0]), _linear(level1, skips[1]), level2
+        return skips[0](level0), skips[1](level1), level2
 
     def _merge(self, level: int, maps: list[Tensor], coarser: Tensor) -> Tensor:
-        lateral = _linear(maps[level], self._lateral(level))
+        lateral = self._lateral(level)(maps[level])
         return lateral + _repeat_twice(coarser) if level in self.top_down_levels else lateral
 
-    def _lateral(self, level: int) -> nn.Conv2d:
-        return cast(nn.Conv2d, self.convs[len(self.convs) - 1 - level][0])
+    def _lateral(self, level: int) -> Pointwise:
+        level_conv = cast(nn.Sequential, self.convs[len(self.convs) - 1 - level])
+        return cast(Pointwise, level_conv[0])
 
 
 class ImageEncoder(nn.Module):
@@ -56,22 +56,9 @@ class ImageEncoder(nn.Module):
         widths = [config.image_encoder.embed_dim * 2**stage for stage in range(4)]
         self.neck = FeaturePyramid(widths, config.model_dim, config.top_down_levels)
 
-    def forward(self, pixels: Tensor, skips: tuple[nn.Conv2d, nn.Conv2d]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor, skips: tuple[Pointwise, Pointwise]) -> tuple[Tensor, Tensor, Tensor]:
         s0, s1, top = self.neck(self.trunk(pixels), skips)
-        return s0.permute(0, 3, 1, 2), s1.permute(0, 3, 1, 2), top.permute(0, 3, 1, 2)
-
-
-def _linear(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """A 1 x 1 convolution on ``[B, h, w, c]``."""
-    return functional.linear(x, conv.weight.flatten(1), conv.bias)
-
-
-def _linear_twice(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
-    """Two 1 x 1 convolutions in a row as one, on ``[B, h, w, c]``."""
-    outer = second.weight.flatten(1)
-    return functional.linear(
-        x, outer @ first.weight.flatten(1), functional.linear(cast(Tensor, first.bias), outer, second.bias)
-    )
+        return channels_first(s0), channels_first(s1), channels_first(top)
 
 
 def _repeat_twice(x: Tensor) -> Tensor:

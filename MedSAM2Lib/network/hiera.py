@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .attention import attend
 from .caches import DerivedTensor
 from .config import HieraConfig
-from .layers import MLP
+from .layers import MLP, channels_last
 
 WHOLE_IMAGE = 0
+BAND = 2**18
+"""Values (tokens times channels) that go through a windowed block at a time, so that they stay in a CPU's cache."""
 
 
 class PatchEmbed(nn.Module):
@@ -26,7 +29,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(in_channels, channels, kernel_size=7, stride=4, padding=3)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.proj(pixels).permute(0, 2, 3, 1)
+        return channels_last(self.proj(pixels))
 
 
 class MultiScaleAttention(nn.Module):
@@ -54,7 +57,7 @@ class MultiScaleAttention(nn.Module):
         if self.pool:
             q, side = pool_grid(q), side // 2
             height, width = height // 2, width // 2
-        x = functional.scaled_dot_product_attention(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3))
+        x = attend(q.flatten(2, 3), k.flatten(2, 3), v.flatten(2, 3))
         x = (
             x.view(batch, down, across, self.heads, side, side, -1)
             .permute(0, 1, 4, 2, 5, 3, 6)
@@ -89,6 +92,18 @@ class MultiScaleBlock(nn.Module):
             self.proj = nn.Linear(channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        bands = x.split(self._band(x), dim=1)
+        return torch.cat([self._transform(band) for band in bands], dim=1) if len(bands) > 1 else self._transform(x)
+
+    def _band(self, x: Tensor) -> int:
+        """Rows of tokens to transform at a time: windows know nothing of each other, so bands of them do not either."""
+        batch, height, width, channels = x.shape
+        window = self.attn.window
+        if window == WHOLE_IMAGE or height % window or x.device.type != "cpu" or torch.is_grad_enabled():
+            return height
+        return max(BAND // (batch * width * channels * window), 1) * window
+
+    def _transform(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)
         if hasattr(self, "proj"):
             x = self.proj(normed)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import NetworkConfig
-from .layers import MLP, LayerNorm2d
+from .layers import MLP, DoubleGrid, Pointwise, channels_last
 from .two_way_transformer import TwoWayTransformer
 
 MASK_COUNT = 4
@@ -37,14 +37,14 @@ class MaskDecoder(nn.Module):
         self.iou_token = nn.Embedding(1, channels)
         self.mask_tokens = nn.Embedding(MASK_COUNT, channels)
         self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(channels, channels // 4, kernel_size=2, stride=2),
-            LayerNorm2d(channels // 4),
+            DoubleGrid(channels, channels // 4),
+            nn.LayerNorm(channels // 4, eps=1e-6),
             nn.GELU(),
-            nn.ConvTranspose2d(channels // 4, channels // 8, kernel_size=2, stride=2),
+            DoubleGrid(channels // 4, channels // 8),
             nn.GELU(),
         )
-        self.conv_s0 = nn.Conv2d(channels, channels // 8, kernel_size=1)
-        self.conv_s1 = nn.Conv2d(channels, channels // 4, kernel_size=1)
+        self.conv_s0 = Pointwise(channels, channels // 8)
+        self.conv_s1 = Pointwise(channels, channels // 4)
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(channels, channels, channels // 8, depth=3) for _ in range(MASK_COUNT)
         )
@@ -60,13 +60,12 @@ class MaskDecoder(nn.Module):
         tokens, pixels = self.transformer(tokens, image.flatten(2).transpose(1, 2), image_pos)
         score_token, iou_token, mask_tokens = tokens[:, 0], tokens[:, 1], tokens[:, 2 : 2 + MASK_COUNT]
 
-        pixels = pixels.transpose(1, 2).unflatten(2, image.shape[2:])  # [B, C, H, W]
-        pixels = self._upscale(pixels, *high_res)  # [B, C/8, 4H, 4W]
+        pixels = self._upscale(pixels.unflatten(1, image.shape[2:]), *high_res)  # [B, 4H, 4W, C/8]
         weights = torch.stack(
             [mlp(mask_tokens[:, index]) for index, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )  # [B, 4, C/8]
         return DecodedMasks(
-            logits=(weights @ pixels.flatten(2)).unflatten(2, pixels.shape[2:]),
+            logits=torch.einsum("bmc,bhwc->bmhw", weights, pixels),
             ious=self.iou_prediction_head(iou_token).sigmoid(),
             tokens=mask_tokens,
             object_score=self.pred_obj_score_head(score_token),
@@ -74,5 +73,5 @@ class MaskDecoder(nn.Module):
 
     def _upscale(self, pixels: Tensor, s0: Tensor, s1: Tensor) -> Tensor:
         double, norm, activation, double_again, activation_again = self.output_upscaling
-        pixels = activation(norm(double(pixels) + s1))  # [B, C/4, 2H, 2W]
-        return activation_again(double_again(pixels) + s0)  # [B, C/8, 4H, 4W]
+        pixels = activation(norm(double(pixels) + channels_last(s1)))  # [B, 2H, 2W, C/4]
+        return activation_again(double_again(pixels) + channels_last(s0))  # [B, 4H, 4W, C/8]

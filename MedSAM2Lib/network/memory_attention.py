@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .attention import attend
 from .config import NetworkConfig
 from .positions import SineGrid
 from .rope import AxialRotation
-
-QUERY_CHUNK = 128
-"""Queries that attend at a time on a CPU, so that their weights stay in its cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +92,7 @@ class MemoryAttentionLayer(nn.Module):
     def forward(self, x: Tensor, side: int, memory: Tensor, placed_memory: Tensor, pointer_token_count: int) -> Tensor:
         x = x + self.self_attn(self.norm1(x), side)
         x = x + self.cross_attn_image(self.norm2(x), side, memory, placed_memory, pointer_token_count)
-        return x + self.linear2(functional.relu(self.linear1(self.norm3(x))))
+        return x + self.linear2(functional.relu(self.linear1(self.norm3(x)), inplace=True))
 
 
 class MemoryAttention(nn.Module):
@@ -118,15 +116,3 @@ class MemoryAttention(nn.Module):
         for layer in self.layers:
             x = layer(x, side, tokens, placed, memory.pointer_token_count)
         return self.norm(x).transpose(1, 2).unflatten(2, (side, side))
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Softmax attention of one head whose values may be narrower than its keys.
-
-    ``q [B, N, C]``, ``k [B, M, C]``, ``v [B, M, Cv]`` to ``[B, N, Cv]``; scores are scaled by ``C ** -0.5``.
-    """
-    if q.device.type != "cpu":
-        return functional.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
-    keys = k.transpose(1, 2)
-    q = q * q.shape[-1] ** -0.5
-    return torch.cat([(chunk @ keys).softmax(-1) @ v for chunk in q.split(QUERY_CHUNK, dim=1)], dim=1)

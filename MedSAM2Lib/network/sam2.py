@@ -92,7 +92,8 @@ class Sam2Network(nn.Module):
         """The mask of each object on one slice.
 
         ``conditioned`` is ``[B, C, H, W]``, ``high_res`` as in ``SliceFeatures``. ``multimask`` takes the best of
-        candidates 1 to 3 (for tracking, or one click); else candidate 0, unless it is unstable and the network is not training.
+        candidates 1 to 3 (for tracking, or one click); else candidate 0, unless it is unstable and the network is not
+        training.
         """
         dense = self.sam_prompt_encoder.encode_mask(prompts)
         return self._decode(conditioned, high_res, self.sam_prompt_encoder.encode_points(prompts), dense, multimask)

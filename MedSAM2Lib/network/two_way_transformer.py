@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from .attention import attend
 from .layers import MLP
 
 
@@ -26,7 +26,7 @@ class Attention(nn.Module):
             projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, n, inner / heads]
             for projection, x in ((self.q_proj, q), (self.k_proj, k), (self.v_proj, v))
         )
-        attended = functional.scaled_dot_product_attention(*heads)
+        attended = attend(*heads)  # [B, heads, n, inner / heads]
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 

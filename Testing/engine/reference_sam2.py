@@ -105,8 +105,8 @@ def build_both(
 def feeding(pixels: Tensor, height: int | None = None, width: int | None = None) -> Iterator[None]:
     """While it lasts, ``predictor.init_state`` takes ``pixels [T, 3, S, S]`` (normalised) for any video path.
 
-    ``height`` and ``width`` are what the predictor believes the video's size to be (S by default): prompts are given, and
-    masks come back, in that size.
+    ``height`` and ``width`` are what the predictor believes the video's size to be (S by default): prompts are given,
+    and masks come back, in that size.
     """
     size = (height or pixels.shape[-2], width or pixels.shape[-1])
     with (

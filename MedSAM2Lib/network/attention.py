@@ -1,0 +1,22 @@
+"""Softmax attention, by the fastest way that each device has."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+QUERY_CHUNK = 128
+"""Queries that attend at a time, so that their scores stay in a CPU's cache."""
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """``softmax(q k^T / sqrt(c)) v`` for ``q [..., n, c]``, ``k [..., m, c]``, ``v [..., m, cv]``: ``[..., n, cv]``.
+
+    Values may be narrower than keys. Leading dimensions are alike in all three.
+    """
+    if q.device.type != "cpu" or (q.dtype == torch.float32 and q.shape[-1] == v.shape[-1]):
+        return functional.scaled_dot_product_attention(q, k, v)
+    # On a CPU the fused kernel gains nothing from bfloat16, and wants values as wide as keys.
+    q, keys = q * q.shape[-1] ** -0.5, k.transpose(-1, -2).contiguous()
+    return torch.cat([(chunk @ keys).softmax(-1) @ v for chunk in q.split(QUERY_CHUNK, dim=-2)], dim=-2)
