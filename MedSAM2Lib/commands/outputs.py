@@ -39,7 +39,10 @@ def check_outputs(outputs: Outputs, volume: Path) -> None:
     """Raises InputError or OutputError for names and folders that could not be written after minutes of work."""
     if not outputs.mask.name.endswith(MASK_SUFFIXES):
         raise InputError(
-            "E_OUT_SUFFIX", "--out {path} must end in {suffixes}.", path=outputs.mask, suffixes=" or ".join(MASK_SUFFIXES)
+            "E_OUT_SUFFIX",
+            "--out {path} must end in {suffixes}.",
+            path=outputs.mask,
+            suffixes=" or ".join(MASK_SUFFIXES),
         )
     _check_suffix("--logits", outputs.logits, ".npy")
     _check_suffix("--report", outputs.report, ".json")
@@ -55,9 +58,13 @@ def check_outputs(outputs: Outputs, volume: Path) -> None:
 def check_folder(folder: Path, path: Path) -> None:
     """Raises OutputError unless ``folder`` is there and may be written to."""
     if not folder.is_dir():
-        raise OutputError("E_OUT_FOLDER", "The folder of {path} does not exist: make {folder} first.", path=path, folder=folder)
+        raise OutputError(
+            "E_OUT_FOLDER", "The folder of {path} does not exist: make {folder} first.", path=path, folder=folder
+        )
     if not os.access(folder, os.W_OK):
-        raise OutputError("E_OUT_WRITE", "{path} cannot be written: you have no permission in {folder}.", path=path, folder=folder)
+        raise OutputError(
+            "E_OUT_WRITE", "{path} cannot be written: you have no permission in {folder}.", path=path, folder=folder
+        )
 
 
 def write_outputs(done: Segmentation, outputs: Outputs) -> list[int]:
@@ -138,4 +145,6 @@ def _slice_of(dimension: int, index: int) -> tuple[slice | int, ...]:
 
 def _check_suffix(option: str, path: Path | None, suffix: str) -> None:
     if path is not None and not path.name.endswith(suffix):
-        raise InputError("E_OUT_SUFFIX", "{option} {path} must end in {suffix}.", option=option, path=path, suffix=suffix)
+        raise InputError(
+            "E_OUT_SUFFIX", "{option} {path} must end in {suffix}.", option=option, path=path, suffix=suffix
+        )

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "safetensors")
 
 
-def build_report(
-    done: Segmentation, model: ReadyModel, settings: SegmentSettings, voxels: list[int]
-) -> dict[str, Any]:
+def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSettings, voxels: list[int]) -> dict[str, Any]:
     """The report as plain data; ``voxels`` is the voxel count of each object in the mask."""
     session, loaded = done.session, model.loaded
     return {

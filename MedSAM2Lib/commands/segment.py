@@ -112,8 +112,10 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         )
     if options.image_size is not None and (options.image_size < 32 or options.image_size % 32):
         raise InputError(
-            "E_IMAGE_SIZE", "--image-size {size} is not a multiple of 32: try {near}.",
-            size=options.image_size, near=max(32, round(options.image_size / 32) * 32),
+            "E_IMAGE_SIZE",
+            "--image-size {size} is not a multiple of 32: try {near}.",
+            size=options.image_size,
+            near=max(32, round(options.image_size / 32) * 32),
         )
     return SegmentSettings(
         volume=None if options.volume is None else Path(options.volume),
@@ -150,5 +152,7 @@ def _parse_range(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.split(",")
     if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
-        raise InputError("E_RANGE_TEXT", "--range '{text}' is not of the form FIRST,LAST, for example 20,42.", text=text)
+        raise InputError(
+            "E_RANGE_TEXT", "--range '{text}' is not of the form FIRST,LAST, for example 20,42.", text=text
+        )
     return int(parts[0]), int(parts[1])

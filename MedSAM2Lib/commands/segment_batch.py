@@ -55,12 +55,23 @@ def read_cases(file: Path) -> list[BatchCase]:
             _check_columns(file, reader.fieldnames or ())
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError("E_BATCH_FILE", "{file} is not a readable CSV file ({reason}).", file=file, reason=error) from error
+        raise InputError(
+            "E_BATCH_FILE", "{file} is not a readable CSV file ({reason}).", file=file, reason=error
+        ) from error
     cases: dict[str, BatchCase] = {}
     for line, row in enumerate(rows, start=2):
         _add_row(cases, file, line, row)
     if not cases:
         raise InputError("E_BATCH_EMPTY", "{file} has no rows: write one prompt a row under its header.", file=file)
+    names = [case.out for case in cases.values()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            "E_BATCH_OUT",
+            "Several volumes of {file} would write {name}: name each mask in a column out.",
+            file=file,
+            name=twice[0],
+        )
     return list(cases.values())
 
 

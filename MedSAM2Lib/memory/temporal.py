@@ -37,11 +37,14 @@ class TemporalMemory:
         self._tracked: dict[tuple[Direction, int], MemoryEntry] = {}
 
     def add(self, entry: MemoryEntry) -> None:
-        """Keeps the entry; all tracked ones stay, so that a correction anywhere finds the slices behind it."""
+        """Keeps the entry; all tracked ones stay, so that a correction anywhere finds the slices behind it.
+
+        A tracked entry of a prompted slice is not taken: what the user said holds.
+        """
         if entry.prompted:
             self.discard(entry.slice_index)
             self._prompted[entry.slice_index] = entry
-        else:
+        elif entry.slice_index not in self._prompted:
             self._tracked[(entry.direction, entry.slice_index)] = entry
 
     def discard(self, slice_index: int) -> None:

@@ -11,9 +11,9 @@ QUERY_CHUNK = 128
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """``softmax(q k^T / sqrt(c)) v`` for ``q [..., n, c]``, ``k [..., m, c]``, ``v [..., m, cv]``: ``[..., n, cv]``.
+    """``softmax(q k^T / sqrt(c)) v`` for ``q [B, heads, n, c]``, ``k [B, heads, m, c]`` and ``v [B, heads, m, cv]``.
 
-    Values may be narrower than keys. Leading dimensions are alike in all three.
+    Returns ``[B, heads, n, cv]``; values may be narrower than keys.
     """
     if q.device.type != "cpu" or (q.dtype == torch.float32 and q.shape[-1] == v.shape[-1]):
         return functional.scaled_dot_product_attention(q, k, v)

@@ -40,9 +40,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, side: int) -> Tensor:
         q, k = self.rotation(self.q_proj(x), side), self.rotation(self.k_proj(x), side)
-        return self.out_proj(
-            functional.scaled_dot_product_attention(q[:, None], k[:, None], self.v_proj(x)[:, None])[:, 0]
-        )
+        return self.out_proj(attend(q[:, None], k[:, None], self.v_proj(x)[:, None])[:, 0])
 
 
 class MemoryCrossAttention(nn.Module):
@@ -63,7 +61,7 @@ class MemoryCrossAttention(nn.Module):
     def forward(self, x: Tensor, side: int, memory: Tensor, placed_memory: Tensor, pointer_token_count: int) -> Tensor:
         q = self.rotation(self.q_proj(x), side)  # [B, N, C]
         k = self._keys(placed_memory, side, pointer_token_count)  # [B, M, C]
-        averaged = attend(q, k, memory)  # [B, N, memory_dim]
+        averaged = attend(q[:, None], k[:, None], memory[:, None])[:, 0]  # [B, N, memory_dim]
         outer = self.out_proj.weight
         weight = outer @ self.v_proj.weight  # [C, memory_dim]
         bias = functional.linear(self.v_proj.bias, outer, self.out_proj.bias)

@@ -12,9 +12,7 @@ from MedSAM2Lib.network.memory_attention import MemorySequence
 from MedSAM2Lib.network.sam2 import Sam2Network
 
 
-def memory_sequence(
-    network: Sam2Network, selections: Sequence[MemorySelection], dtype: torch.dtype
-) -> MemorySequence:
+def memory_sequence(network: Sam2Network, selections: Sequence[MemorySelection], dtype: torch.dtype) -> MemorySequence:
     """One batch of sequences, [B, M, Cm] each: map tokens first, pointer tokens last.
 
     All selections must hold as many maps and as many pointers as the first one.

@@ -84,7 +84,9 @@ class Sam2Engine:
         """A session on a volume; voxels that are not finite are replaced, with a notice. Raises VolumeError."""
         volume, replaced = replace_non_finite(volume)
         if replaced:
-            self.context.notice(f"{replaced} voxels are not finite numbers; the lowest finite value stands in for them.")
+            self.context.notice(
+                f"{replaced} voxels are not finite numbers; the lowest finite value stands in for them."
+            )
         window = self.options.window or automatic_window(volume)
         view = VolumeView(volume, window, self.options.fit, self.network.config.image_size)
         features = FeatureCache(self.context.device, self.options.host_cache_bytes)

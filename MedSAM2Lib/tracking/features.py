@@ -80,6 +80,11 @@ class FeatureCache:
     def __contains__(self, key: FeatureKey) -> bool:
         return key in self._on_device or key in self._on_host
 
+    @property
+    def bytes_used(self) -> int:
+        """Memory held now, on the device and on the host together."""
+        return self._device_used + self._host_used
+
     def move_to_host(self) -> bool:
         """Frees the device: everything goes to the host's budget, for good. Says whether there was anything."""
         had_any = bool(self._on_device)

@@ -24,9 +24,7 @@ class Tracker:
         slice_count: number of slices of the volume along the axis.
     """
 
-    def __init__(
-        self, runner: NetworkRunner, bank: MemoryBank, features_of: FeaturesOf, slice_count: int
-    ) -> None:
+    def __init__(self, runner: NetworkRunner, bank: MemoryBank, features_of: FeaturesOf, slice_count: int) -> None:
         self.bank = bank
         self._runner = runner
         self._features_of = features_of

@@ -104,9 +104,7 @@ def click(x: float, y: float, label: int = 1) -> NetworkPrompts:
 
 
 def clicks(*points: tuple[float, float, int]) -> NetworkPrompts:
-    return NetworkPrompts(
-        torch.tensor([[x, y] for x, y, _ in points]), torch.tensor([label for _, _, label in points])
-    )
+    return NetworkPrompts(torch.tensor([[x, y] for x, y, _ in points]), torch.tensor([label for _, _, label in points]))
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> NetworkPrompts:

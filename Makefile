@@ -1,0 +1,59 @@
+# One command a task. `make demo` and `make test` do all of their own set-up: Python 3.10 to 3.13 and make are enough.
+#
+#   make setup      .venv with everything that the tests need
+#   make demo       one click on a phantom CT: 3D mask, montage, report, in demo/
+#   make demo VOLUME=ct.nii.gz POINT=i,j,k     the same on your own volume
+#   make test       lint, types and the everyday tests (under 15 minutes on 2 cores)
+#   make test-long  everything slower
+#   make lint, make format, make benchmark, make clean
+
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+EXTRAS := training,test,parity
+VOLUME ?=
+POINT ?=
+
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+export GOMP_SPINCOUNT ?= 0
+
+.PHONY: setup demo test test-long lint format benchmark clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt tools/find_python.sh
+	@python=$$(bash tools/find_python.sh) || exit 1; \
+	 echo "using $$python ($$($$python --version))"; \
+	 test -x $(BIN)/python || $$python -m venv $(VENV) || { \
+	   echo "make setup: this Python cannot make virtual environments; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e ".[$(EXTRAS)]"
+	SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -c constraints.txt sam2
+	@test -x $(BIN)/medsam2 && touch $@
+
+demo: setup
+	$(BIN)/medsam2 demo --folder demo $(if $(VOLUME),--volume "$(VOLUME)") $(if $(POINT),--point "$(POINT)")
+
+test: setup lint
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: setup
+	$(BIN)/python -m pytest -m long
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: setup
+	for file in Testing/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,29 @@
+"""An exponential moving average of a network's weights: what is validated and shipped."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class WeightAverage:
+    """Follows ``network`` with decay ``decay``; in the first steps faster, so that it forgets the start.
+
+    ``network`` in the attribute is a copy in evaluation mode.
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
+        self.decay = decay
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the weights after step number ``step``."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for average, current in zip(self.network.state_dict().values(), network.state_dict().values()):
+            if average.dtype.is_floating_point:
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(current)

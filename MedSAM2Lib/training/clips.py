@@ -1,0 +1,145 @@
+"""Batches of clips: rendered slices, the objects' masks, and prompts on the first slice.
+
+Every clip has its own random stream, seeded by the batch's number, so a resumed run sees the same clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from MedSAM2Lib.training.prompting import Prompt, random_prompt
+from MedSAM2Lib.training.rendering import NoiseBank, RenderedClip, render_clip
+from MedSAM2Lib.training.sampling import Body, ClipGeometry, TargetChoice, choose_target, choose_window, slice_positions
+
+LEAST_KEY_PIXELS = 12
+LEAST_OTHER_SHARE = 0.006
+CLEAR_CONTRAST = 0.06
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """What a training step asks for.
+
+    Attributes:
+        clips, frames, objects: B clips of T slices with n prompted objects each.
+        prompt_kinds: one of these kinds for each prompt; ``None`` for the usual mixture.
+        leave_share: share of clips in which the object ends.
+        scattered: slices in no order, from both sides of the prompted one.
+    """
+
+    clips: int
+    frames: int = 1
+    objects: int = 1
+    prompt_kinds: tuple[str, ...] | None = None
+    leave_share: float = 0.5
+    scattered: bool = False
+
+
+class ClipBatch(NamedTuple):
+    """One batch.
+
+    Attributes:
+        images: [B, T, 1, S, S] float in 0..1, not yet normalised.
+        masks: [B, n, T, S, S] float, 0 or 1.
+        points: [B, n, P, 2] float (x, y) in network pixels; labels: [B, n, P] int64.
+        offsets: [B, T] float, distance of each slice from the prompted one in slices of the body.
+    """
+
+    images: Tensor
+    masks: Tensor
+    points: Tensor
+    labels: Tensor
+    offsets: Tensor
+
+    def to(self, device: torch.device) -> ClipBatch:
+        """The same batch on another device."""
+        return ClipBatch(*(tensor.to(device) for tensor in self))
+
+
+@dataclass(frozen=True)
+class _Clip:
+    images: NDArray[np.float32]
+    masks: list[NDArray[np.bool_]]
+    prompts: list[Prompt]
+    offsets: NDArray[np.float64]
+
+
+class ClipMaker:
+    """Renders batches from a list of bodies."""
+
+    def __init__(self, bodies: Sequence[Body], side: int, seed: int) -> None:
+        self.bodies = bodies
+        self.side = side
+        self.seed = seed
+        self.noise_bank = NoiseBank(seed)
+
+    def make(self, plan: ClipPlan, number: int) -> ClipBatch:
+        """Batch ``number``: the same number and plan always give the same batch."""
+        clips = [self._clip(np.random.default_rng((self.seed, number, row)), plan) for row in range(plan.clips)]
+        points = np.stack([[prompt.points for prompt in clip.prompts] for clip in clips])
+        labels = np.stack([[prompt.labels for prompt in clip.prompts] for clip in clips])
+        return ClipBatch(
+            images=torch.from_numpy(np.stack([clip.images for clip in clips]))[:, :, None],
+            masks=torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips])).float(),
+            points=torch.from_numpy(points),
+            labels=torch.from_numpy(labels),
+            offsets=torch.from_numpy(np.stack([clip.offsets for clip in clips])).float(),
+        )
+
+    def _clip(self, rng: np.random.Generator, plan: ClipPlan) -> _Clip:
+        """Draw clips until one shows the object on its first slice."""
+        while True:
+            body = self.bodies[int(rng.integers(len(self.bodies)))]
+            leave = plan.frames > 1 and bool(rng.random() < plan.leave_share)
+            choice = choose_target(rng, body, leave)
+            geometry = self._geometry(rng, body, choice, plan, leave)
+            rendered = render_clip(rng, body.volume, geometry, choice.target, self.side, self.noise_bank)
+            mask = rendered.mask(body.volume.targets[choice.target])
+            if mask[0].sum() < LEAST_KEY_PIXELS:
+                continue
+            masks = [mask] + [self._other_mask(rng, body, rendered, mask) for _ in range(plan.objects - 1)]
+            kinds = plan.prompt_kinds
+            prompts = [random_prompt(rng, m[0], None if kinds is None else str(rng.choice(kinds))) for m in masks]
+            return _Clip(rendered.images, masks, prompts, geometry.positions - geometry.positions[0])
+
+    @staticmethod
+    def _geometry(
+        rng: np.random.Generator, body: Body, choice: TargetChoice, plan: ClipPlan, leave: bool
+    ) -> ClipGeometry:
+        positions = slice_positions(rng, choice, plan.frames, leave, plan.scattered)
+        shape = body.volume.labels.shape
+        sides = tuple(size for axis, size in enumerate(shape) if axis != choice.axis)
+        centre = None
+        if rng.random() < 0.3:
+            centre = (float(rng.uniform(*choice.rows)), float(rng.uniform(*choice.columns)))
+        top, left, width = choose_window(rng, choice, (sides[0], sides[1]), centre)
+        thickness = 1.0 if rng.random() < 0.6 else float(rng.uniform(1.0, 2.2))
+        flips = (bool(rng.random() < 0.5), bool(rng.random() < 0.5))
+        return ClipGeometry(choice.axis, positions, thickness, top, left, width, flips, bool(rng.random() < 0.5))
+
+    @staticmethod
+    def _other_mask(
+        rng: np.random.Generator, body: Body, rendered: RenderedClip, main: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Another clearly visible object of the clip in 40 % of the cases, else the main object once more."""
+        if rng.random() > 0.4:
+            return main
+        rows = rng.permutation(len(body.volume.targets))
+        present = body.volume.targets[rows][:, rendered.labels].any(axis=1)
+        for row in rows[present][:3]:
+            targets = body.volume.targets[row]
+            inside = targets[rendered.labels]
+            gaps = np.abs(rendered.levels[inside][:, None] - rendered.levels[~inside][None])
+            if gaps.size == 0 or gaps.min() < CLEAR_CONTRAST:
+                continue
+            mask = rendered.mask(targets)
+            if mask[0].mean() >= LEAST_OTHER_SHARE:
+                return mask
+        return main

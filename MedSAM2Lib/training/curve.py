@@ -1,0 +1,31 @@
+"""A learning curve as a CSV file that a resumed run continues."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+
+class Curve:
+    """Rows of named numbers, written at once. Rows later than ``keep_until`` steps are dropped on opening."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], keep_until: int) -> None:
+        self.path = path
+        self.columns = columns
+        kept = [row for row in self._read() if int(row["step"]) < keep_until]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def _read(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def add(self, row: dict[str, float | int]) -> None:
+        """Append one row; its keys are the curve's columns."""
+        text = {name: value if isinstance(value, int) else f"{value:.5f}" for name, value in row.items()}
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(text)

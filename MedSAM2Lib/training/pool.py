@@ -1,0 +1,58 @@
+"""A pool of label volumes on disk: made once, read back at every run.
+
+Files are ``body-<seed>.npz`` with the arrays of ``LabelVolume``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from MedSAM2Lib.training.anatomy import LabelVolume, make_label_volume
+
+HELD_OUT_FROM = 900_000
+
+
+def body_path(folder: Path, seed: int) -> Path:
+    """Where the body of that seed lies."""
+    return folder / f"body-{seed:06d}.npz"
+
+
+def save_body(volume: LabelVolume, path: Path) -> None:
+    """Write one body; a half-written file never appears under its name."""
+    part = path.with_suffix(".part.npz")
+    np.savez_compressed(part, labels=volume.labels, tissues=volume.tissues, targets=volume.targets)
+    part.replace(path)
+
+
+def load_body(path: Path) -> LabelVolume:
+    """Read one body back."""
+    with np.load(path) as arrays:
+        return LabelVolume(arrays["labels"], arrays["tissues"], arrays["targets"])
+
+
+def fill_pool(folder: Path, seeds: range) -> list[Path]:
+    """Make the bodies that are not there yet; returns all paths in the order of the seeds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [body_path(folder, seed) for seed in seeds]
+    for seed, path in zip(seeds, paths):
+        if not path.exists():
+            save_body(make_label_volume(seed), path)
+    return paths
+
+
+def main() -> None:
+    """``python -m MedSAM2Lib.training.pool --out FOLDER --count N``: fill a pool ahead of training."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--held-out", type=int, default=24)
+    options = parser.parse_args()
+    fill_pool(options.out, range(HELD_OUT_FROM, HELD_OUT_FROM + options.held_out))
+    fill_pool(options.out, range(options.count))
+
+
+if __name__ == "__main__":
+    main()

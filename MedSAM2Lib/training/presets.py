@@ -1,0 +1,50 @@
+"""Networks that this project trains by itself, by name."""
+
+from __future__ import annotations
+
+from MedSAM2Lib.errors import InputError
+from MedSAM2Lib.network.config import HieraConfig, NetworkConfig
+
+EMBEDDED = NetworkConfig(
+    image_size=128,
+    sam_version="2.1",
+    image_encoder=HieraConfig(
+        in_channels=1,
+        embed_dim=32,
+        heads=1,
+        stages=(1, 2, 4, 1),
+        global_blocks=(5,),
+        window_sizes=(8, 8, 8, 4),
+        position_grid=(8, 8),
+    ),
+    top_down_levels=(0, 1, 2, 3),
+    model_dim=96,
+    memory_dim=32,
+    decoder_heads=4,
+    decoder_mlp_dim=384,
+    memory_attention_layers=2,
+    memory_attention_mlp_dim=256,
+    memory_fuser_layers=2,
+    memory_map_count=5,
+    max_object_pointers=5,
+    draw_prompts=True,
+    layer_scale=0.1,
+    pixel_mean=(0.45,),
+    pixel_std=(0.25,),
+    zoom=1.7,
+    fit="letterbox",
+)
+
+PRESETS = {"embedded": EMBEDDED}
+
+
+def network_preset(name: str) -> NetworkConfig:
+    """The configuration of that name; raises InputError for an unknown one."""
+    if name not in PRESETS:
+        raise InputError(
+            "E_UNKNOWN_PRESET",
+            "There is no network configuration named '{name}'. Choose one of: {known}.",
+            name=name,
+            known=", ".join(sorted(PRESETS)),
+        )
+    return PRESETS[name]

@@ -1,0 +1,71 @@
+"""The feature cache: nothing is encoded twice within its budget, and the budget holds."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from MedSAM2Lib.network.features import SliceFeatures
+from MedSAM2Lib.tracking.features import FeatureCache, FeatureKey, size_in_bytes
+
+CPU = torch.device("cpu")
+
+
+def features(value: float = 0.0) -> SliceFeatures:
+    top = torch.full((1, 4, 2, 2), float(value))
+    return SliceFeatures(top, (torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 4, 4)))
+
+
+ONE = size_in_bytes(features())
+
+
+def key(index: int) -> FeatureKey:
+    return ("k", index, (0.0, 0.0, 8.0, 8.0), 32, "torch.float32")
+
+
+def test_within_the_budget_nothing_is_encoded_twice() -> None:
+    cache = FeatureCache(CPU, host_bytes=10 * ONE)
+    for _ in range(3):
+        for index in range(10):
+            found = cache.get(key(index), lambda index=index: features(index))
+            assert float(found.top[0, 0, 0, 0]) == index
+    assert cache.counts.encoded == 10
+    assert cache.counts.reused == 20
+
+
+@given(st.lists(st.integers(0, 20), max_size=60), st.integers(0, 8), st.integers(0, 8))
+def test_neither_budget_is_ever_exceeded_and_answers_are_always_right(
+    asked: list[int], host: int, device: int
+) -> None:
+    cache = FeatureCache(CPU, host_bytes=host * ONE, device_bytes=device * ONE)
+    for index in asked:
+        found = cache.get(key(index), lambda index=index: features(index))
+        assert float(found.top[0, 0, 0, 0]) == index
+        assert cache.bytes_used <= (host + device) * ONE
+    assert cache.counts.encoded + cache.counts.reused == len(asked)
+
+
+def test_the_least_recently_used_slice_leaves_first() -> None:
+    cache = FeatureCache(CPU, host_bytes=2 * ONE)
+    for index in (1, 2, 1, 3):
+        cache.get(key(index), features)
+    assert key(1) in cache
+    assert key(2) not in cache
+
+
+def test_what_leaves_the_device_waits_on_the_host() -> None:
+    cache = FeatureCache(CPU, host_bytes=10 * ONE, device_bytes=2 * ONE)
+    for index in range(5):
+        cache.get(key(index), lambda index=index: features(index))
+    assert all(key(index) in cache for index in range(5))
+    assert cache.move_to_host()
+    assert not cache.move_to_host()
+    assert all(key(index) in cache for index in range(5))
+
+
+def test_features_larger_than_the_whole_budget_are_given_but_not_kept() -> None:
+    cache = FeatureCache(CPU, host_bytes=ONE - 1)
+    cache.get(key(0), features)
+    assert key(0) not in cache
+    assert cache.bytes_used == 0
