@@ -1,7 +1,7 @@
 """Procedural anatomy: label volumes that resemble a trunk closely enough to learn segmentation from.
 
-A volume is 64 x 128 x 128 voxels (k, j, i) of about 3 mm: body, fat, muscle, spine, ribs, lungs, warped Voronoi cells as
-touching organs, super-ellipsoids with unions and bites, hollow organs with an air-fluid level, vessels, bowel and
+A volume is 64 x 128 x 128 voxels (k, j, i) of about 3 mm: body, fat, muscle, spine, ribs, lungs, warped Voronoi cells
+as touching organs, super-ellipsoids with unions and bites, hollow organs with an air-fluid level, vessels, bowel and
 lesions. No patient's image is involved anywhere. Everything follows from the seed.
 """
 
@@ -114,15 +114,17 @@ def _paint_trunk(canvas: Canvas) -> Trunk:
         np.abs((i - centre[1]) / (half_width * taper)) ** exponent
     )
     level = level ** (1 / exponent)
-    fat = canvas.uniform(0.04, 0.22) + 0.02 * smooth_field(canvas.rng, canvas.grid.shape, (4, 6, 6))
+    fat: FloatArray = canvas.uniform(0.04, 0.22) + np.float32(0.02) * smooth_field(
+        canvas.rng, canvas.grid.shape, (4, 6, 6)
+    )
     muscle = canvas.uniform(0.06, 0.14)
     canvas.paint(WHOLE, level < 1, Tissue.FAT, target=False)
     canvas.paint(WHOLE, level < 1 - fat, Tissue.MUSCLE, target=False)
     cavity = level < 1 - fat - muscle
     canvas.paint(WHOLE, cavity, Tissue.FAT, target=False)
     along = np.arange(canvas.grid.shape[0], dtype=np.float32)
-    spine_j = centre[0] + half_height * (1 - float(fat.mean()) - 0.5 * muscle) - canvas.uniform(8, 13)
-    spine_j = spine_j + canvas.uniform(-4, 4) * np.sin(along / 25 + canvas.uniform(0, 6))
+    middle_j = centre[0] + half_height * (1 - float(fat.mean()) - 0.5 * muscle) - canvas.uniform(8, 13)
+    spine_j = middle_j + canvas.uniform(-4, 4) * np.sin(along / 25 + canvas.uniform(0, 6))
     spine_i = centre[1] + canvas.uniform(-3, 3) * np.sin(along / 30 + canvas.uniform(0, 6))
     spine = np.stack([spine_j, spine_i], axis=1).astype(np.float32)
     return Trunk(cavity, spine, centre, half_height, half_width)
@@ -234,7 +236,7 @@ def _paint_lungs(canvas: Canvas, trunk: Trunk) -> None:
 def _paint_tube(
     canvas: Canvas,
     start: FloatArray,
-    heading: NDArray[np.float64],
+    heading: NDArray[np.floating],
     length: float,
     radius: float,
     within: BoolArray,
@@ -391,7 +393,7 @@ def _split_pieces(canvas: Canvas) -> None:
         box = boxes[label - 1]
         if box is None:
             continue
-        pieces, count = ndimage.label(canvas.labels[box] == label)
+        pieces, _ = ndimage.label(canvas.labels[box] == label)
         sizes = np.bincount(pieces.ravel())[1:]
         for piece in np.argsort(sizes)[:-1] + 1:
             whole = sizes[piece - 1] >= LEAST_TARGET_VOXELS and len(canvas.tissues) < LABEL_LIMIT

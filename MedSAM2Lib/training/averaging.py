@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+Module = TypeVar("Module", bound=nn.Module)
 
-class WeightAverage:
+
+class WeightAverage(Generic[Module]):
     """Follows ``network`` with decay ``decay``; in the first steps faster, so that it forgets the start.
 
     ``network`` in the attribute is a copy in evaluation mode.
     """
 
-    def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
+    def __init__(self, network: Module, decay: float = 0.998) -> None:
         self.decay = decay
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network: Module = copy.deepcopy(network)
+        self.network.eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:

@@ -1,7 +1,7 @@
 """The training loop: device, precision and checkpoints by Lightning Fabric, everything else plain.
 
-A run writes into its folder: ``run.json`` (what was asked for), ``last.ckpt`` (network, average, optimiser, step: enough to go on exactly), ``curve.csv``
-(every few steps) and ``validation.csv``.
+A run writes into its folder: ``run.json`` (what was asked for), ``last.ckpt`` (network, average, optimiser, step:
+enough to go on exactly), ``curve.csv`` (every step) and ``validation.csv``.
 """
 
 from __future__ import annotations
@@ -101,10 +101,11 @@ class Trainer:
         self.fabric = Fabric(accelerator=self.config.accelerator, devices=1, precision=self.config.precision)  # type: ignore[arg-type]
         torch.manual_seed(self.config.seed)
         network = Sam2Network(self.network_config).train()
-        self.objective = ClipObjective(network)
+        objective = ClipObjective(network)
+        optimizer = MuonAdamW.for_module(objective, self.config.schedule.peak_rate)
+        self.objective, self.optimizer = self.fabric.setup(objective, optimizer)
+        self.network = network
         self.average = WeightAverage(network)
-        optimizer = MuonAdamW.for_module(self.objective, self.config.schedule.peak_rate)
-        self.objective, self.optimizer = self.fabric.setup(self.objective, optimizer)
         self.average.network.to(self.fabric.device)
         self.progress = _Progress()
         self.maker = ClipMaker(self.bodies, self.network_config.image_size, self.config.seed)
@@ -172,7 +173,7 @@ class Trainer:
         limit = self.config.gradient_limit
         norm = self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=limit, error_if_nonfinite=True)
         self.optimizer.step()
-        self.average.update(self.objective.module.network, step)
+        self.average.update(self.network, step)
         self.progress.step += 1
         self.progress.frames += plan.frames
         return self._row(step, plan, rate, loss, norm, time.monotonic() - started)

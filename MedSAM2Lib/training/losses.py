@@ -22,7 +22,10 @@ SCORE_WEIGHT = 1.0
 
 
 class FrameLoss(NamedTuple):
-    """Parts of the loss of one slice, each the mean over objects, and the mean IoU of token 0 where the object is there."""
+    """Parts of the loss of one slice, each the mean over objects.
+
+    ``reached_iou`` is no part of it: the mean IoU of token 0 over the objects that are there.
+    """
 
     mask: Tensor
     iou: Tensor
@@ -36,7 +39,7 @@ class FrameLoss(NamedTuple):
 
 
 def balanced_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """[N, M] cross-entropy of [N, M, h, w] logits; object and background weigh by the inverse square root of their share.
+    """[N, M] cross-entropy of [N, M, h, w] logits, balanced between object and background.
 
     With the object's share p the weights are p^-1/2 and (1-p)^-1/2, divided by their mean over the pixels.
     """
@@ -65,9 +68,9 @@ def reached_iou(logits: Tensor, truth: Tensor) -> Tensor:
 def frame_loss(decoding: MaskDecoding, truth: Tensor) -> FrameLoss:
     """The loss of one slice.
 
-    Masks are compared at twice the logits' resolution. Token 0 always counts; of tokens 1 to 3 only the best one of each
-    object. Predicted IoU is held to the IoU that each token reached. Where the object is absent, the object score
-    counts 2.5 times and the masks hardly at all.
+    Masks are compared at twice the logits' resolution. Token 0 always counts; of tokens 1 to 3 only the best one
+    of each object. Predicted IoU is held to the IoU that each token reached. Where the object is absent, the object
+    score counts 2.5 times and the masks hardly at all.
     """
     size = 2 * decoding.candidates.shape[-1]
     logits = functional.interpolate(decoding.candidates.float(), size=(size, size), mode="bilinear")

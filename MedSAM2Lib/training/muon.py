@@ -20,7 +20,7 @@ LEAST_MATRIX_SIDE = 16
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Matrices [n, rows, columns] with all singular values near 1 (between about 0.7 and 1.2), same singular vectors."""
+    """Matrices [n, rows, columns] with the same singular vectors and all singular values near 1 (about 0.7 to 1.2)."""
     a, b, c = NEWTON_SCHULZ
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else matrices.mT
@@ -54,7 +54,9 @@ class MuonAdamW(torch.optim.Optimizer):
     @staticmethod
     def for_module(module: nn.Module, lr: float, weight_decay: float = 0.01) -> MuonAdamW:
         """Sort a module's parameters into matrices, other weights, and weights that do not decay (vectors)."""
-        matrices, weights, vectors = [], [], []
+        matrices: list[nn.Parameter] = []
+        weights: list[nn.Parameter] = []
+        vectors: list[nn.Parameter] = []
         for name, parameter in module.named_parameters():
             if is_hidden_matrix(name, parameter):
                 matrices.append(parameter)

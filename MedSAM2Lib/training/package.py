@@ -26,7 +26,7 @@ def averaged_network(run: Path) -> tuple[Sam2Network, dict[str, Any]]:
     """The averaged network of a run's last checkpoint, and how it was trained.
 
     Returns:
-        The network in evaluation mode, and ``command``, ``seed``, ``frames`` (seen so far), ``frames_planned``, ``steps``.
+        The network in evaluation mode; and ``command``, ``seed``, ``frames`` (so far), ``frames_planned``, ``steps``.
 
     Raises:
         InputError: ``E_NO_RUN`` where the folder holds no run.
@@ -62,7 +62,7 @@ def package(run: Path, out: Path, name: str, version: str) -> int:
     if expected > LARGEST_BYTES:
         raise OutputError(
             "E_MODEL_TOO_LARGE",
-            "The model would take {megabytes:.1f} MB, more than the {limit:.0f} MB a shipped model may: train a smaller one.",
+            "The model would take {megabytes:.1f} MB, a shipped one may take {limit:.0f} MB: train a smaller one.",
             megabytes=expected / 1e6,
             limit=LARGEST_BYTES / 1e6,
         )

@@ -130,8 +130,8 @@ def slice_positions(
 ) -> NDArray:
     """[count] positions along the axis, the key slice first.
 
-    Neighbours at a constant step (0.4 to 2 voxels) in one direction; with ``leave`` towards the nearer end of the object
-    with a step that reaches past it; ``scattered`` gives unordered slices on both sides, as a set of images would.
+    Neighbours at a constant step (0.4 to 2 voxels) in one direction; with ``leave`` towards the nearer end of the
+    object, with a step that reaches past it; ``scattered`` gives unordered slices on both sides, as in a set of images.
     """
     if count == 1:
         return np.array([float(choice.key)])
@@ -147,7 +147,7 @@ def slice_positions(
         if leave:
             side = min(to_end, key=lambda sign: (to_end[sign], sign))
             step = float(np.clip(to_end[side] / (count - 1) * rng.uniform(0.9, 2.2), 0.4, 3.0))
-        offsets = side * step * np.arange(1, count)
+        offsets = side * step * np.arange(1, count, dtype=np.float64)
     return np.concatenate([[float(choice.key)], np.clip(choice.key + offsets, 0, last)])
 
 

@@ -30,7 +30,7 @@ class ScheduleConfig:
     """
 
     frames: int
-    single_share: float = 0.12
+    single_share: float = 0.08
     long_from: float = 0.5
     images: int = 24
     short: int = 4

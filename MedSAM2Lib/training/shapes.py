@@ -73,7 +73,7 @@ def superellipsoid(
         The region of the grid that holds the shape, and the level [k, j, i] in that region, in units of the radii.
     """
     region = grid.region(centre, float(radii.max()) * 1.8)
-    offsets = grid.coordinates[(slice(None), *region)] - centre.reshape(3, 1, 1, 1)
+    offsets = grid.coordinates[:, region[0], region[1], region[2]] - centre.reshape(3, 1, 1, 1)
     turned = np.tensordot(rotation, offsets, axes=1)
     total = np.zeros(turned.shape[1:], dtype=np.float32)
     for axis in range(3):
@@ -82,7 +82,7 @@ def superellipsoid(
 
 
 def random_curve(
-    rng: np.random.Generator, start: FloatArray, direction: FloatArray, length: float, bend: float
+    rng: np.random.Generator, start: FloatArray, direction: NDArray[np.floating], length: float, bend: float
 ) -> FloatArray:
     """Points [n, 3], half a voxel apart, of a curve that turns by about ``bend`` radians per ten voxels."""
     points = [start.astype(np.float32)]

@@ -34,7 +34,7 @@ class MemoryPlan:
         drop_share: chance of each tracked slice to be missing from the memory shown.
         shuffled: tracked memories take temporal rows in random order, as in a bank that knows no time.
         mask_prompt: the first slice is given as a mask instead of points.
-        correct: one more click, with the earlier logits, on the first slice of single-slice clips, on the last of longer.
+        correct: one more click, with the earlier logits, on the clip's last slice.
         extra_distance: slices added to the distance of the prompted slice's pointer, as if the prompt lay farther away.
     """
 
@@ -75,7 +75,7 @@ class ClipUnroller:
         self.objects = batch.masks.shape[1]
         mean = torch.tensor(network.config.pixel_mean, device=batch.images.device).view(-1, 1, 1)
         std = torch.tensor(network.config.pixel_std, device=batch.images.device).view(-1, 1, 1)
-        features = network.encode_image(((batch.images.flatten(0, 1) - mean) / std))
+        features = network.encode_image((batch.images.flatten(0, 1) - mean) / std)
         self._top = features.top.unflatten(0, (clips, self.frames))
         self._high_res = [level.unflatten(0, (clips, self.frames)) for level in features.high_res]
         self._prompts = PromptTensors(batch.points.flatten(0, 1), batch.labels.flatten(0, 1))
@@ -141,7 +141,7 @@ class ClipUnroller:
         return self.batch.masks[:, :, frame].flatten(0, 1)
 
     def _remember(self, frame: int, decoding: MaskDecoding) -> None:
-        """Encode a slice's mask, the predicted or the true one; only the prompted slice's pointer keeps its gradient."""
+        """Encode a slice's mask, predicted or true; only the prompted slice's pointer keeps its gradient."""
         truth = self._truth(frame)[:, None]
         size = truth.shape[-2:]
         predicted = functional.interpolate(decoding.low_res_logits.detach().float(), size=size, mode="bilinear")

@@ -24,8 +24,8 @@ class Validation:
     """Mean Dice over held-out objects.
 
     ``box_2d``, ``click_2d``: the prompted slice. ``box_3d``: all slices of a clip prompted by a box on its first slice,
-    where a slice counts as empty unless object score > 0 and predicted IoU > 0.4. ``box_3d_free`` without that rule, the
-    truth telling where the object is. ``absent_seen``: share of slices without the object that the rule finds empty.
+    where a slice counts as empty unless object score > 0 and predicted IoU > 0.4. ``box_3d_free`` without that rule,
+    the truth telling where the object is. ``absent_seen``: share of empty slices that the rule finds empty.
     """
 
     box_2d: float
