@@ -11,6 +11,7 @@ from torch import Tensor
 
 Naming = Literal["official", "huggingface"]
 
+_POSITIONAL_MATRIX = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 _THREE_LAYERS = {"proj_in": "0", "layers.0": "1", "proj_out": "2"}
 
 
@@ -27,8 +28,8 @@ def naming_of(names: Iterable[str]) -> Naming | None:
 def to_official(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors under the official names; values are not copied, unknown names are left as they are.
 
-    Besides renaming, the table of four point embeddings is split into its rows, and the second copy of the
-    positional matrix is left out.
+    Besides renaming, the table of four point embeddings is split into its rows, and of the positional matrix, which
+    may be stored twice, one copy is kept.
     """
     if naming_of(tensors) != "huggingface":
         return tensors
@@ -37,7 +38,9 @@ def to_official(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if name == "prompt_encoder.point_embed.weight":
             for row, embedding in enumerate(torch.split(tensor, 1)):
                 official[f"sam_prompt_encoder.point_embeddings.{row}.weight"] = embedding
-        elif name != "shared_image_embedding.positional_embedding":
+        elif name == "shared_image_embedding.positional_embedding":
+            official.setdefault(_POSITIONAL_MATRIX, tensor)
+        else:
             official[_official_name(name)] = tensor
     return official
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from MedSAM2Lib.errors import OutputError
@@ -38,11 +39,11 @@ def save_network(
     try:
         save_file(tensors, partial, metadata)
         partial.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise OutputError(
             "E_OUTPUT_NOT_WRITTEN",
             "The model file {path} could not be written ({reason}); check the folder and the space on its disk.",
             path=path,
-            reason=error.strerror or error,
+            reason=error,
         ) from error

@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 from MedSAM2Lib.errors import ModelError
 from MedSAM2Lib.weights.reading import read_tensors
 
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+
 TENSORS = {"image_encoder.weight": torch.arange(6.0).reshape(2, 3), "no_mem_embed": torch.ones(1, 1, 4)}
 
 
