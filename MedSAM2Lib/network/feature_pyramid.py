@@ -7,9 +7,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from .config import NetworkConfig
-from .hiera import Hiera
-from .layers import Pointwise, channels_first
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.hiera import Hiera
+from MedSAM2Lib.network.layers import Pointwise, channels_first
 
 
 class FeaturePyramid(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .mask_decoder import DecodedMasks
+from MedSAM2Lib.network.mask_decoder import DecodedMasks
 
 NO_OBJECT_LOGIT = -1024.0
 STABILITY_DELTA = 0.05

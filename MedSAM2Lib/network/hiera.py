@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import attend
-from .caches import DerivedTensor
-from .config import HieraConfig
-from .layers import MLP, channels_last
+from MedSAM2Lib.network.attention import attend
+from MedSAM2Lib.network.caches import DerivedTensor
+from MedSAM2Lib.network.config import HieraConfig
+from MedSAM2Lib.network.layers import MLP, channels_last
 
 WHOLE_IMAGE = 0
 BAND = 2**18
@@ -71,7 +71,7 @@ class MultiScaleAttention(nn.Module):
         bottom, right = -height % side, -width % side
         if not bottom and not right:
             return qkv
-        # Padding tokens are zero before this projection, hence its bias after it.
+        # Padding tokens are zero before this projection, hence equal to its bias after it.
         bias = self.qkv.bias.to(qkv.dtype)
         padded = bias.expand(batch, height + bottom, width + right, -1).clone()
         padded[:, :height, :width] = qkv
@@ -79,7 +79,7 @@ class MultiScaleAttention(nn.Module):
 
 
 class MultiScaleBlock(nn.Module):
-    """Pre-norm transformer block: ``[B, H, W, channels]`` to ``[B, H, W, out_channels]``, half the grid if it pools."""
+    """Pre-norm transformer block: ``[B, H, W, channels]`` to itself, or to ``[B, H/2, W/2, out_channels]``."""
 
     def __init__(self, channels: int, out_channels: int, heads: int, window: int, pool: bool) -> None:
         super().__init__()
@@ -88,15 +88,15 @@ class MultiScaleBlock(nn.Module):
         self.attn = MultiScaleAttention(channels, out_channels, heads, window, pool)
         self.norm2 = nn.LayerNorm(out_channels, eps=1e-6)
         self.mlp = MLP(out_channels, 4 * out_channels, out_channels, depth=2, activation=nn.GELU)
-        if channels != out_channels:
+        if pool:
             self.proj = nn.Linear(channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         bands = x.split(self._band(x), dim=1)
-        return torch.cat([self._transform(band) for band in bands], dim=1) if len(bands) > 1 else self._transform(x)
+        return self._transform(x) if len(bands) == 1 else torch.cat([self._transform(band) for band in bands], dim=1)
 
     def _band(self, x: Tensor) -> int:
-        """Rows of tokens to transform at a time: windows know nothing of each other, so bands of them do not either."""
+        """Rows of tokens to transform at a time: windows do not see each other, so neither do bands of them."""
         batch, height, width, channels = x.shape
         window = self.attn.window
         if window == WHOLE_IMAGE or height % window or x.device.type != "cpu" or torch.is_grad_enabled():
@@ -105,10 +105,8 @@ class MultiScaleBlock(nn.Module):
 
     def _transform(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)
-        if hasattr(self, "proj"):
-            x = self.proj(normed)
         if self.pool:
-            x = pool_grid(x)
+            x = pool_grid(self.proj(normed))
         x = x + self.attn(normed)
         return x + self.mlp(self.norm2(x))
 

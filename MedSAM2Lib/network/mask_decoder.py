@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .config import NetworkConfig
-from .layers import MLP, DoubleGrid, Pointwise, channels_last
-from .two_way_transformer import TwoWayTransformer
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.layers import MLP, DoubleGrid, Pointwise, channels_last
+from MedSAM2Lib.network.two_way_transformer import TwoWayTransformer
 
 MASK_COUNT = 4
 

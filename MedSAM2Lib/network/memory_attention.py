@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import attend
-from .config import NetworkConfig
-from .positions import SineGrid
-from .rope import AxialRotation
+from MedSAM2Lib.network.attention import attend
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.positions import SineGrid
+from MedSAM2Lib.network.rope import AxialRotation
 
 
 @dataclass(frozen=True, eq=False)

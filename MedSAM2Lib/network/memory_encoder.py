@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .config import NetworkConfig
-from .layers import LayerNorm2d, Pointwise, channels_first, channels_last
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.layers import LayerNorm2d, Pointwise, channels_first, channels_last
 
 MASK_WIDTHS = (1, 4, 16, 64, 256)
 

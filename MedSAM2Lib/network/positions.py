@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .caches import TableCache
+from MedSAM2Lib.network.caches import TableCache
 
 TEMPERATURE = 10000.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .prompts import BOX_FIRST, BOX_LAST, NEGATIVE, POSITIVE, PromptTensors
+from MedSAM2Lib.network.prompts import BOX_FIRST, BOX_LAST, NEGATIVE, POSITIVE, PromptTensors
 
 CLICK_HEIGHT = 3.0
 CLICK_WIDTH = 1 / 16

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .caches import DerivedTensor
-from .config import NetworkConfig
-from .layers import LayerNorm2d
-from .prompt_drawing import draw_prompts
-from .prompts import PADDING, PromptTensors
+from MedSAM2Lib.network.caches import DerivedTensor
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.layers import LayerNorm2d
+from MedSAM2Lib.network.prompt_drawing import draw_prompts
+from MedSAM2Lib.network.prompts import PADDING, PromptTensors
 
 LOGIT_LIMIT = 32.0
 
@@ -29,7 +29,10 @@ class RandomFourierPositions(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Points ``[..., 2]``, (x, y) from 0 to 1: float32 ``[..., channels]``."""
-        phase = 2 * math.pi * ((2 * points.float() - 1) @ self.positional_encoding_gaussian_matrix)
+        x, y = (2 * points.float() - 1).split(1, dim=-1)
+        # Not a matrix product, which autocast would round to bfloat16.
+        along_x, along_y = self.positional_encoding_gaussian_matrix
+        phase = 2 * math.pi * (x * along_x + y * along_y)
         return torch.cat((phase.sin(), phase.cos()), dim=-1)
 
     def grid(self, side: int) -> Tensor:

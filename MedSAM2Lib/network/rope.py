@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .caches import TableCache
-from .positions import TEMPERATURE
+from MedSAM2Lib.network.caches import TableCache
+from MedSAM2Lib.network.positions import TEMPERATURE
 
 
 def axial_angles(side: int, channels: int, device: torch.device) -> Tensor:

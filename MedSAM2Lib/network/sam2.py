@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import NetworkConfig
-from .feature_pyramid import ImageEncoder
-from .features import SliceFeatures
-from .heads import NO_OBJECT_LOGIT, MaskDecoding, best_of_three, gate, stable_or_best, take
-from .layers import MLP
-from .mask_decoder import MaskDecoder
-from .memory_attention import MemoryAttention, MemorySequence
-from .memory_encoder import MemoryEncoder
-from .positions import SineGrid, sine_distance
-from .prompt_encoder import PromptEncoder
-from .prompts import PromptTensors
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.feature_pyramid import ImageEncoder
+from MedSAM2Lib.network.features import SliceFeatures
+from MedSAM2Lib.network.heads import NO_OBJECT_LOGIT, MaskDecoding, best_of_three, gate, stable_or_best, take
+from MedSAM2Lib.network.layers import MLP
+from MedSAM2Lib.network.mask_decoder import MaskDecoder
+from MedSAM2Lib.network.memory_attention import MemoryAttention, MemorySequence
+from MedSAM2Lib.network.memory_encoder import MemoryEncoder
+from MedSAM2Lib.network.positions import SineGrid, sine_distance
+from MedSAM2Lib.network.prompt_encoder import PromptEncoder
+from MedSAM2Lib.network.prompts import PromptTensors
 
 MASK_SCALE, MASK_OFFSET = 20.0, -10.0
 """A mask of 0 to 1 becomes -10 to 10: as logits of a given mask, and as the memory encoder's input."""
@@ -32,10 +32,13 @@ class Sam2Network(nn.Module):
     """The whole network. S is ``config.image_size``, H = W = S / 16, C ``config.model_dim``, Cm ``config.memory_dim``.
 
     Batches are images for ``encode_image`` and objects everywhere else; an image's features are expanded by the caller.
+    Inputs may be of any float dtype; the network computes in its own. Raises ValueError for a configuration that does
+    not fit together.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        check_config(config)
         self.config = config
         channels, memory = config.model_dim, config.memory_dim
         self.image_encoder = ImageEncoder(config)
@@ -178,6 +181,33 @@ class Sam2Network(nn.Module):
         distances = distances.to(self.device, torch.float32) / max(limit - 1, 1)
         position = self.obj_ptr_tpos_proj(sine_distance(distances, channels).to(self.dtype))  # [n, Cm]
         return tokens, position.repeat_interleave(pieces, dim=0).expand(batch, -1, -1)
+
+
+def check_config(config: NetworkConfig) -> None:
+    """Raises ValueError, naming every fault, for numbers that no network can be built from."""
+    encoder = config.image_encoder
+    faults = {
+        f"image_size {config.image_size} is not a positive multiple of 32": config.image_size < 32
+        or config.image_size % 32,
+        f"image_size {config.image_size} / 4 is not a multiple of the first window, {encoder.window_sizes[0]}": (
+            config.image_size // 4 % encoder.window_sizes[0]
+        ),
+        f"sam_version {config.sam_version!r} is not '2.0' or '2.1'": config.sam_version not in ("2.0", "2.1"),
+        "the image encoder must have four stages and a window size for each": (
+            len(encoder.stages) != 4 or len(encoder.window_sizes) != 4 or min(encoder.stages) < 1
+        ),
+        f"memory_dim {config.memory_dim} does not divide model_dim {config.model_dim}": (
+            config.model_dim % config.memory_dim
+        ),
+        f"model_dim {config.model_dim} is not a multiple of 8": config.model_dim % 8,
+        f"memory_dim {config.memory_dim} is not a multiple of 4": config.memory_dim % 4,
+        f"decoder_heads {config.decoder_heads} do not divide model_dim / 2": (
+            config.model_dim // 2 % config.decoder_heads
+        ),
+    }
+    found = [fault for fault, present in faults.items() if present]
+    if found:
+        raise ValueError("; ".join(found))
 
 
 @torch.no_grad()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .attention import attend
-from .layers import MLP
+from MedSAM2Lib.network.attention import attend
+from MedSAM2Lib.network.layers import MLP
 
 
 class Attention(nn.Module):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -48,8 +49,6 @@ class ReferenceSize:
 
     def network_config(self, sam_version: str, image_size: int) -> NetworkConfig:
         """The same network in our own words."""
-        from dataclasses import replace
-
         published = published_config(self.base, sam_version, image_size)
         encoder: HieraConfig = published.image_encoder
         if self.embed_dim is not None:
@@ -78,7 +77,9 @@ def build_reference(
 
     prefix = "sam2.1" if sam_version == "2.1" else "sam2"
     torch.manual_seed(seed)
-    with torch.device(device):
+    # A list of stochastic depths is made of this one's values, which a tensor without data does not have.
+    on_cpu = patch("torch.linspace", partial(torch.linspace, device="cpu"))
+    with torch.device(device), on_cpu:
         predictor = build_sam2_video_predictor(
             f"configs/{prefix}/{prefix}_hiera_{CONFIG_NAMES[size.base]}.yaml",
             device=device,
