@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.batch is not None:
         return run_batch(options.batch, settings, options.out)
-    return run_one(settings, options.prompts)
+    return run_one(settings, options.prompts).exit_code
 
 
 def settings_from(options: argparse.Namespace) -> SegmentSettings:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -71,6 +70,11 @@ class Segmentation:
     interrupted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def exit_code(self) -> int:
+        """0, or 130 where Ctrl-C ended it."""
+        return EXIT_INTERRUPTED if self.interrupted else 0
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Adds the time spent inside to ``seconds[stage]``."""
@@ -81,8 +85,8 @@ class Segmentation:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
-def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> int:
-    """Segments one volume and writes what the settings name; returns the exit code."""
+def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> Segmentation:
+    """Segments one volume and writes what the settings name."""
     assert settings.volume is not None
     outputs = Outputs(settings.out, settings.logits, settings.report)
     check_outputs(outputs, settings.volume)
@@ -97,7 +101,7 @@ def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> int:
     done = segment(volume, objects, model, settings)
     done.seconds = {"read": read_seconds, "load_model": load_seconds, **done.seconds}
     finish(done, model, settings, outputs)
-    return EXIT_INTERRUPTED if done.interrupted else 0
+    return done
 
 
 def load_model(settings: SegmentSettings) -> ReadyModel:

@@ -1,0 +1,1 @@
+"""Metrics, phantoms and pictures: how good a segmentation is, and what it looks like."""

@@ -48,10 +48,8 @@ def options_for(config: NetworkConfig, window: Window | None, fit: str | None, z
     checkpoints. ``fit`` None follows: stretch for whole slices of those, letterbox otherwise. Raises InputError for
     a zoom that is no factor and for stretch together with a zoom.
     """
-    if zoom == AUTO:
-        factor = None if fit == STRETCH else config.zoom
-    else:
-        factor = None if zoom == OFF else _zoom_factor(zoom)
+    wanted = {AUTO: None if fit == STRETCH else config.zoom, OFF: None}
+    factor = wanted[zoom] if zoom in wanted else _zoom_factor(zoom)
     if factor is not None and fit == STRETCH:
         raise InputError(
             "E_FIT_ZOOM",

@@ -134,6 +134,6 @@ def size_in_bytes(features: SliceFeatures) -> int:
 
 
 def moved(features: SliceFeatures, device: torch.device, dtype: torch.dtype | None = None) -> SliceFeatures:
-    """The features on another device, and in another precision if one is given; the same objects where nothing changes."""
+    """The features on another device, and in another precision if one is given."""
     top, s0, s1 = (tensor.to(device=device, dtype=dtype or tensor.dtype) for tensor in tensors_of(features))
     return SliceFeatures(top, (s0, s1))

@@ -16,10 +16,10 @@ from MedSAM2Lib.network.features import SliceFeatures
 from MedSAM2Lib.tracking.checks import check_prompt, check_range, check_together, prompted_slices
 from MedSAM2Lib.tracking.features import FeatureCache, feature_key
 from MedSAM2Lib.tracking.propagation import Lane, lanes_for, propagate
-from MedSAM2Lib.tracking.region import SliceGrid, Trial, around_extent, around_points
+from MedSAM2Lib.tracking.region import Trial, around_points
 from MedSAM2Lib.tracking.runner import NetworkRunner, SliceRecord
 from MedSAM2Lib.tracking.tracker import Tracker
-from MedSAM2Lib.tracking.view import Region, VolumeView, extent_of, mask_logits
+from MedSAM2Lib.tracking.view import VolumeView, extent_of, mask_logits
 from MedSAM2Lib.types import (
     Axis,
     FloatArray,
@@ -30,9 +30,10 @@ from MedSAM2Lib.types import (
     SliceFrame,
     SliceKey,
     SliceResult,
-    in_plane_axes,
     ijk_position,
+    in_plane_axes,
 )
+from MedSAM2Lib.volume.region import Region, around_extent, slice_grid
 
 BankFactory = Callable[[], MemoryBank]
 
@@ -214,7 +215,7 @@ class TrackingSession:
     def _region(self, prompts: Sequence[Prompt], key: SliceKey) -> Region | None:
         if self.zoom is None:
             return None
-        grid = self._grid(key.axis)
+        grid = slice_grid(self.view.volume, key.axis)
         extent = extent_of(prompts)
         if extent is not None:
             return around_extent(grid, extent, self.zoom)
@@ -232,14 +233,6 @@ class TrackingSession:
         logits = _numpy_logits(record)
         on_voxels = self.view.voxel_logits(frame, logits) > 0
         return Trial(region, logits, on_voxels, record.predicted_iou, record.object_score > 0)
-
-    def _grid(self, axis: Axis) -> SliceGrid:
-        volume = self.view.volume
-        rows, columns = in_plane_axes(axis)
-        return SliceGrid(
-            (volume.slice_count(rows), volume.slice_count(columns)),
-            (volume.spacing_along(rows), volume.spacing_along(columns)),
-        )
 
     def _result(self, object_id: int, on_axis: ObjectOnAxis, key: SliceKey, record: SliceRecord) -> SliceResult:
         return SliceResult(

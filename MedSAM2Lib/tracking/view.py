@@ -11,11 +11,11 @@ from torch import Tensor
 from MedSAM2Lib.tracking.checks import slice_pixel
 from MedSAM2Lib.tracking.runner import NetworkPrompts
 from MedSAM2Lib.types import (
-    NOT_COMPUTED,
+    IJK,
+    Axis,
     BoolArray,
     BoxPrompt,
     FloatArray,
-    IJK,
     MaskPrompt,
     PointPrompt,
     Prompt,
@@ -25,6 +25,7 @@ from MedSAM2Lib.types import (
     in_plane_axes,
 )
 from MedSAM2Lib.volume.intensity import Window
+from MedSAM2Lib.volume.region import Extent, Region
 from MedSAM2Lib.volume.slices import (
     frame_for,
     letterbox_frame,
@@ -35,9 +36,6 @@ from MedSAM2Lib.volume.slices import (
     whole_frame,
 )
 from MedSAM2Lib.volume.volume import Volume
-
-Region = tuple[float, float, float, float]
-"""(top, left, bottom, right) in voxel edges of a slice, as in ``SliceFrame``."""
 
 STRETCH = "stretch"
 LETTERBOX = "letterbox"
@@ -70,22 +68,20 @@ class VolumeView:
 
     def image(self, frame: SliceFrame) -> Tensor:
         """The network's image [S, S] in 0..1."""
-        as_published = self.fit == STRETCH and frame == whole_frame(self.volume, frame.key)
-        pixels = render(self.volume, frame, self.window, self.image_size, quantise=as_published)
+        quantise = self._as_published(frame)
+        pixels = render(self.volume, frame, self.window, self.image_size, quantise)
         return torch.from_numpy(np.ascontiguousarray(pixels))
 
     def network_prompts(self, frame: SliceFrame, prompts: Sequence[Prompt]) -> NetworkPrompts:
         """All prompts of one slice; the box's corners come first, as published."""
-        boxes = [prompt for prompt in prompts if isinstance(prompt, BoxPrompt)]
+        corners = [self._box_corners(frame, prompt) for prompt in prompts if isinstance(prompt, BoxPrompt)]
         points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
-        places: list[tuple[IJK, int]] = []
-        for box in boxes:
-            places += [(box.first, 2), (box.last, 3)]
-        places += [(point.ijk, int(point.positive)) for point in points]
-        coordinates = [self._network_point(frame, ijk) for ijk, _ in places]
+        coordinates = [corner for pair in corners for corner in pair]
+        coordinates += [self._network_point(frame, *_row_column(point.ijk, frame.key.axis)) for point in points]
+        labels = [2, 3] * len(corners) + [int(point.positive) for point in points]
         return NetworkPrompts(
             torch.tensor(coordinates, dtype=torch.float32).reshape(-1, 2),
-            torch.tensor([label for _, label in places], dtype=torch.int64),
+            torch.tensor(labels, dtype=torch.int64),
             self._network_mask(frame, prompts),
         )
 
@@ -93,10 +89,23 @@ class VolumeView:
         """Logits on the slice's voxels [rows, columns]; NOT_COMPUTED outside the frame."""
         return to_voxels(frame, low_res_logits)
 
-    def _network_point(self, frame: SliceFrame, ijk: IJK) -> tuple[float, float]:
-        rows, columns = in_plane_axes(frame.key.axis)
-        row, column = to_network(frame, (ijk[ijk_position(rows)], ijk[ijk_position(columns)]), self.image_size)
-        return column, row
+    def _as_published(self, frame: SliceFrame) -> bool:
+        return self.fit == STRETCH and frame == whole_frame(self.volume, frame.key)
+
+    def _network_point(self, frame: SliceFrame, row: float, column: float) -> tuple[float, float]:
+        """(x, y) in network pixels: scaled as published for whole slices, else the place where the image shows it."""
+        centred = not self._as_published(frame)
+        y, x = to_network(frame, (row, column), self.image_size, centred)
+        return x, y
+
+    def _box_corners(self, frame: SliceFrame, box: BoxPrompt) -> list[tuple[float, float]]:
+        """Both corners; in a magnified region they lie on the outermost pixels that show the box's voxels."""
+        (top, left), (bottom, right) = (_row_column(corner, frame.key.axis) for corner in (box.first, box.last))
+        if self._as_published(frame):
+            return [self._network_point(frame, top, left), self._network_point(frame, bottom, right)]
+        x0, y0 = self._network_point(frame, top - 0.5, left - 0.5)
+        x1, y1 = self._network_point(frame, bottom + 0.5, right + 0.5)
+        return [(x0 + 0.5, y0 + 0.5), (x1 - 0.5, y1 - 0.5)]
 
     def _network_mask(self, frame: SliceFrame, prompts: Sequence[Prompt]) -> Tensor | None:
         for prompt in prompts:
@@ -111,7 +120,7 @@ def mask_logits(mask: BoolArray) -> FloatArray:
     return np.where(mask, _MASK_LOGIT, -_MASK_LOGIT).astype(np.float32)
 
 
-def extent_of(prompts: Sequence[Prompt]) -> tuple[int, int, int, int] | None:
+def extent_of(prompts: Sequence[Prompt]) -> Extent | None:
     """Inclusive (top, left, bottom, right) voxels of a slice's box or mask, or None where it has only points."""
     for prompt in prompts:
         if isinstance(prompt, BoxPrompt):
@@ -121,7 +130,7 @@ def extent_of(prompts: Sequence[Prompt]) -> tuple[int, int, int, int] | None:
     return None
 
 
-def mask_extent(mask: BoolArray) -> tuple[int, int, int, int] | None:
+def mask_extent(mask: BoolArray) -> Extent | None:
     """Inclusive (top, left, bottom, right) of the marked pixels, or None where there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
@@ -129,6 +138,6 @@ def mask_extent(mask: BoolArray) -> tuple[int, int, int, int] | None:
     return int(rows[0]), int(columns[0]), int(rows[-1]), int(columns[-1])
 
 
-def uncovered(shape: tuple[int, int]) -> FloatArray:
-    """Logits of a slice that was not computed."""
-    return np.full(shape, NOT_COMPUTED, dtype=np.float32)
+def _row_column(ijk: IJK, axis: Axis) -> tuple[float, float]:
+    rows, columns = in_plane_axes(axis)
+    return ijk[ijk_position(rows)], ijk[ijk_position(columns)]
