@@ -33,6 +33,7 @@ EMBEDDED = NetworkConfig(
     pixel_std=(0.25,),
     zoom=1.7,
     fit="letterbox",
+    stop_predicted_iou=0.4,
 )
 
 PRESETS = {"embedded": EMBEDDED}

@@ -1,0 +1,145 @@
+"""Runs of a tiny network: they learn, they resume as if never stopped, and they end as a model file that loads."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+pytest.importorskip("lightning")
+
+import numpy as np
+
+from MedSAM2Lib.errors import InputError, OutputError
+from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.sam2 import Sam2Network
+from MedSAM2Lib.training import package as packaging
+from MedSAM2Lib.training.__main__ import parser
+from MedSAM2Lib.training.averaging import WeightAverage
+from MedSAM2Lib.training.loop import ClipObjective, RunConfig, Trainer
+from MedSAM2Lib.training.muon import MuonAdamW
+from MedSAM2Lib.training.presets import network_preset
+from MedSAM2Lib.training.schedule import ScheduleConfig
+from MedSAM2Lib.weights.loading import load_network
+from Testing.engine.test_training_unroll import MemoryPlan, batch
+from Testing.engine.training_ground import TINY, body
+
+SCHEDULE = ScheduleConfig(
+    frames=60, single_share=0.2, long_from=0.5, images=4, short=3, short_clips=2, long=4, long_clips=2, warmup_steps=2
+)
+
+
+def trainer(out: Path) -> Trainer:
+    config = RunConfig(out, SCHEDULE, seed=5, command="a test")
+    return Trainer(TINY, config, [body()], [], report=lambda line: None)
+
+
+def curve(out: Path) -> list[dict[str, str]]:
+    with (out / "curve.csv").open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_resumed_run_repeats_the_uninterrupted_one(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole").run()
+    first = trainer(tmp_path / "parts")
+    first.run(stop_after_steps=4)
+    first.save()
+    first.run(stop_after_steps=2)
+    second = trainer(tmp_path / "parts")
+    second.resume()
+    assert second.progress.step == 4
+    parts = second.run()
+    assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
+    assert int(curve(tmp_path / "whole")[-1]["frames"]) >= SCHEDULE.frames
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, parts.state_dict()[name]), name
+
+
+def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="checkpoint"):
+        trainer(tmp_path).resume()
+
+
+def test_steps_on_one_batch_lower_its_loss() -> None:
+    objective = ClipObjective(Sam2Network(TINY).train())
+    optimizer = MuonAdamW.for_module(objective, 2e-3)
+    losses = []
+    for _ in range(30):
+        loss = objective(batch(3), MemoryPlan(), np.random.default_rng(0)).total
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_packaged_run_loads_from_the_file_alone(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "run")
+    averaged = run.run(stop_after_steps=2)
+    run.save()
+    out = tmp_path / "model.safetensors"
+    size = packaging.package(tmp_path / "run", out, "tiny", "1.2.3")
+    assert size == out.stat().st_size
+    with safe_open(out, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["format"] == "medsam2slicer"
+    assert (metadata["name"], metadata["version"]) == ("tiny", "1.2.3")
+    assert NetworkConfig.from_dict(json.loads(metadata["config"])) == TINY
+    training = json.loads(metadata["training"])
+    assert training == {"command": "a test", "seed": 5, "frames": 8, "frames_planned": 60, "steps": 2}
+    loaded = load_network(out).network
+    pixels = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded.encode_image(pixels).top, averaged.encode_image(pixels).top, atol=0.02, rtol=0.02
+        )
+
+
+def test_packaging_refuses_folders_without_a_run_and_models_too_large_to_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError) as refused:
+        packaging.package(tmp_path, tmp_path / "model.safetensors", "none", "0")
+    assert refused.value.code == "E_NO_RUN"
+    run = trainer(tmp_path / "run")
+    run.run(stop_after_steps=1)
+    run.save()
+    monkeypatch.setattr(packaging, "LARGEST_BYTES", 1000)
+    with pytest.raises(OutputError) as too_large:
+        packaging.package(tmp_path / "run", tmp_path / "model.safetensors", "none", "0")
+    assert too_large.value.code == "E_MODEL_TOO_LARGE"
+
+
+def test_the_average_follows_slowly_and_forgets_the_start() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 0.0)
+    average = WeightAverage(network, decay=0.9)
+    torch.nn.init.constant_(network.weight, 1.0)
+    average.update(network, step=0)
+    assert average.network.weight.item() == pytest.approx(0.9)
+    torch.nn.init.constant_(network.weight, 2.0)
+    average.update(network, step=10_000)
+    assert average.network.weight.item() == pytest.approx(0.9 + 0.1 * 1.1)
+
+
+def test_the_embedded_network_is_small_and_takes_one_channel() -> None:
+    config = network_preset("embedded")
+    count = sum(weight.numel() for weight in Sam2Network(config).parameters())
+    assert 2.5e6 < count < 3e6
+    assert config.image_encoder.in_channels == 1 and config.draw_prompts
+    assert replace(config, zoom=None) != config
+    with pytest.raises(InputError) as unknown:
+        network_preset("huge")
+    assert unknown.value.code == "E_UNKNOWN_PRESET"
+
+
+def test_the_command_line_needs_a_length_and_a_folder() -> None:
+    options = parser().parse_args(["--frames", "100", "--out", "somewhere", "--resume"])
+    assert (options.frames, options.config_name, options.resume) == (100, "embedded", True)
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--frames", "100"])
