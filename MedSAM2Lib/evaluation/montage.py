@@ -1,4 +1,4 @@
-"""A picture of a segmentation: slices in their window, the mask's outline on them, the click marked."""
+"""A picture of a segmentation: the object slice by slice, the outline of the mask on it, the click marked."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from MedSAM2Lib.types import IJK, Axis, BoolArray, array_dimension, ijk_position, in_plane_axes
+from MedSAM2Lib.types import IJK, Axis, BoolArray, SliceFrame, SliceKey, array_dimension, ijk_position, in_plane_axes
 from MedSAM2Lib.volume.intensity import Window
+from MedSAM2Lib.volume.region import Region, around_extent, slice_grid
+from MedSAM2Lib.volume.slices import frame_for, letterbox_frame, mask_to_network, render, to_network
 from MedSAM2Lib.volume.volume import Volume
 
 TILE = 256
 _COLUMNS = 4
+_SURROUNDINGS = 2.5
+_OUTLINE_PIXELS = 2
 _OUTLINE = (255, 196, 0)
 _CLICK = (0, 230, 118)
 _TEXT = (255, 255, 255)
@@ -29,20 +33,20 @@ def montage(
     captions: dict[int, str] | None = None,
     tiles: int = 12,
 ) -> Image.Image:
-    """Up to ``tiles`` slices along ``axis``, spread over the mask with one beyond each end; RGB.
+    """Up to ``tiles`` slices along ``axis``, spread over the mask with one beyond each end; RGB, square in mm.
 
     ``mask`` is [k, j, i]; ``clicks`` are voxel coordinates, drawn on their slices, which are always shown;
     ``captions`` adds words to the index under a slice.
     """
     clicked = {round(ijk[ijk_position(axis)]) for ijk in clicks}
     indices = slices_to_show(mask, axis, tiles, clicked)
-    pictures = [_tile(volume, mask, window, axis, index, clicks) for index in indices]
-    rows = -(-len(pictures) // _COLUMNS)
-    sheet = Image.new("RGB", (min(len(pictures), _COLUMNS) * TILE, rows * (TILE + _CAPTION)))
+    region = _region(volume, mask, axis)
+    rows = -(-len(indices) // _COLUMNS)
+    sheet = Image.new("RGB", (min(len(indices), _COLUMNS) * TILE, rows * (TILE + _CAPTION)))
     draw = ImageDraw.Draw(sheet)
-    for place, (index, picture) in enumerate(zip(indices, pictures)):
+    for place, index in enumerate(indices):
         left, top = (place % _COLUMNS) * TILE, (place // _COLUMNS) * (TILE + _CAPTION)
-        sheet.paste(picture, (left, top))
+        sheet.paste(_tile(volume, mask, window, frame_for(volume, SliceKey(axis, index), region), clicks), (left, top))
         words = f"{axis} = {index}  {(captions or {}).get(index, '')}"
         draw.text((left + 4, top + TILE + 3), words, fill=_TEXT)
     return sheet
@@ -52,31 +56,41 @@ def slices_to_show(mask: BoolArray, axis: Axis, tiles: int, always: set[int]) ->
     """Indices spread over the mask's extent and one slice more at each end, those in ``always`` included."""
     dimension = array_dimension(axis)
     count = mask.shape[dimension]
-    found = np.flatnonzero(mask.any(axis=tuple(place for place in range(3) if place != dimension)))
+    found = np.flatnonzero(mask.any(axis=_others(dimension)))
     first, last = (int(found[0]) - 1, int(found[-1]) + 1) if found.size else (0, count - 1)
     spread = np.linspace(max(first, 0), min(last, count - 1), max(tiles - len(always), 2))
     return sorted({round(float(index)) for index in spread} | always)
 
 
-def _tile(
-    volume: Volume, mask: BoolArray, window: Window, axis: Axis, index: int, clicks: Sequence[IJK]
-) -> Image.Image:
-    rows, columns = in_plane_axes(axis)
-    grey = Image.fromarray((window.apply(volume.slice(axis, index)) * 255).astype(np.uint8))
-    height, width = grey.height * volume.spacing_along(rows), grey.width * volume.spacing_along(columns)
-    scale = TILE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    picture = np.array(grey.resize(size, Image.Resampling.BICUBIC).convert("RGB"))
-    region = Image.fromarray(np.take(mask, index, axis=array_dimension(axis))).resize(size, Image.Resampling.NEAREST)
-    inside = np.asarray(region, dtype=bool)
-    picture[inside & ~ndimage.binary_erosion(inside, iterations=2)] = _OUTLINE
-    tile = Image.new("RGB", (TILE, TILE))
-    left, top = (TILE - size[0]) // 2, (TILE - size[1]) // 2
-    tile.paste(Image.fromarray(picture), (left, top))
+def _others(dimension: int) -> tuple[int, ...]:
+    return tuple(place for place in range(3) if place != dimension)
+
+
+def _region(volume: Volume, mask: BoolArray, axis: Axis) -> Region:
+    """A square around the whole mask as seen along the axis, the whole slice where there is none."""
+    shadow = mask.any(axis=array_dimension(axis))
+    whole = letterbox_frame(volume, SliceKey(axis, 0))
+    if not shadow.any():
+        return whole.region
+    rows, columns = np.nonzero(shadow)
+    extent = (int(rows.min()), int(columns.min()), int(rows.max()), int(columns.max()))
+    around = around_extent(slice_grid(volume, axis), extent, _SURROUNDINGS)
+    return around if around[2] - around[0] < whole.bottom - whole.top else whole.region
+
+
+def _tile(volume: Volume, mask: BoolArray, window: Window, frame: SliceFrame, clicks: Sequence[IJK]) -> Image.Image:
+    key = frame.key
+    grey = (render(volume, frame, window, TILE) * 255).astype(np.uint8)
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    inside = mask_to_network(frame, np.take(mask, key.index, axis=array_dimension(key.axis)), TILE) >= 0.5
+    picture[inside & ~ndimage.binary_erosion(inside, iterations=_OUTLINE_PIXELS)] = _OUTLINE
+    tile = Image.fromarray(picture)
+    rows, columns = in_plane_axes(key.axis)
     for ijk in clicks:
-        if round(ijk[ijk_position(axis)]) == index:
-            row, column = ijk[ijk_position(rows)] + 0.5, ijk[ijk_position(columns)] + 0.5
-            _cross(tile, left + column * size[0] / grey.width, top + row * size[1] / grey.height)
+        if round(ijk[ijk_position(key.axis)]) == key.index:
+            place = (ijk[ijk_position(rows)], ijk[ijk_position(columns)])
+            y, x = to_network(frame, place, TILE, centred=True)
+            _cross(tile, x, y)
     return tile
 
 

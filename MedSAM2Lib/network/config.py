@@ -85,12 +85,14 @@ class NetworkConfig:
     @staticmethod
     def from_dict(data: dict[str, Any]) -> NetworkConfig:
         """The inverse of ``to_dict``; raises TypeError for an unknown key."""
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-        encoder = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in dict(plain.pop("image_encoder")).items()
-        }
-        return NetworkConfig(image_encoder=HieraConfig(**encoder), **plain)
+        plain = _with_tuples(data)
+        encoder = HieraConfig(**_with_tuples(plain.pop("image_encoder")))
+        return NetworkConfig(image_encoder=encoder, **plain)
+
+
+def _with_tuples(data: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the configuration has tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
 
 
 _HIERA_SIZES = {

@@ -101,8 +101,8 @@ def _check_box(box: BoxPrompt, shape: Shape) -> None:
     if round(box.first[position]) != round(box.last[position]):
         raise PromptError(
             "E_BOX_SLICE",
-            "The box spans several slices of axis {axis} ({first:g} to {last:g}) and must lie on one: give both corners "
-            "the same {axis}, or choose another --axis.",
+            "The box spans several slices of axis {axis} ({first:g} to {last:g}) and must lie on one: give both "
+            "corners the same {axis}, or choose another --axis.",
             axis=box.axis,
             first=box.first[position],
             last=box.last[position],

@@ -105,7 +105,7 @@ class NetworkRunner:
         features: SliceFeatures,
         prompts: NetworkPrompts,
         previous_logits: Tensor | None = None,
-        memory: tuple[MemorySelection, Direction] | None = None,
+        memory: MemorySelection | None = None,
     ) -> SliceRecord:
         """The prompted slice. Without ``memory`` it is an initial conditioning slice (SAM 2: no memory attention)."""
         return self._run(lambda: self._decode_prompts(index, features, prompts, previous_logits, memory))
@@ -146,7 +146,7 @@ class NetworkRunner:
         features: SliceFeatures,
         prompts: NetworkPrompts,
         previous_logits: Tensor | None,
-        memory: tuple[MemorySelection, Direction] | None,
+        memory: MemorySelection | None,
     ) -> SliceRecord:
         if prompts.mask is not None:
             mask = prompts.mask[None, None].to(self.context.device)
@@ -155,7 +155,7 @@ class NetworkRunner:
             if memory is None:
                 conditioned = self.network.without_memory(features.top)
             else:
-                conditioned = self.network.attend_memory(features.top, self._sequence([memory[0]]))
+                conditioned = self.network.attend_memory(features.top, self._sequence([memory]))
             tensors = PromptTensors(
                 prompts.coordinates[None].to(self.context.device),
                 prompts.labels[None].to(self.context.device),

@@ -48,9 +48,10 @@ class Tracker:
         light of its memory; any other one is an initial conditioning slice.
         """
         earlier = self._records.get(index)
-        correction = earlier is not None and not earlier.prompted
         features = self._features_of(index)
-        memory = (self._select(index, earlier.direction, features), earlier.direction) if correction else None
+        memory = None
+        if earlier is not None and not earlier.prompted:
+            memory = self._select(index, earlier.direction, features)
         previous = None if earlier is None or prompts.mask is not None else earlier.low_res_logits
         record = self._runner.decode_prompts(index, features, prompts, previous, memory)
         self._records[index] = record

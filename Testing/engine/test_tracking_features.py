@@ -35,9 +35,7 @@ def test_within_the_budget_nothing_is_encoded_twice() -> None:
 
 
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(0, 8), st.integers(0, 8))
-def test_neither_budget_is_ever_exceeded_and_answers_are_always_right(
-    asked: list[int], host: int, device: int
-) -> None:
+def test_neither_budget_is_ever_exceeded_and_answers_are_always_right(asked: list[int], host: int, device: int) -> None:
     cache = FeatureCache(CPU, host_bytes=host * ONE, device_bytes=device * ONE)
     for index in asked:
         found = cache.get(key(index), lambda index=index: features(index))

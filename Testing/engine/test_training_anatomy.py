@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSAM2Lib.training.anatomy import GRID_SHAPE, LEAST_TARGET_VOXELS, make_label_volume
+from MedSAM2Lib.training.anatomy import GRID_SHAPE, make_label_volume
+from MedSAM2Lib.training.canvas import LEAST_TARGET_VOXELS
 from MedSAM2Lib.training.pool import body_path, fill_pool, load_body, save_body
 from MedSAM2Lib.training.shapes import WarpedGrid, superellipsoid, tube
 from MedSAM2Lib.training.tissues import Tissue

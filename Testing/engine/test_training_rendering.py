@@ -8,14 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from MedSAM2Lib.training.clips import ClipMaker, ClipPlan
-from MedSAM2Lib.training.rendering import (
-    Look,
-    NoiseBank,
-    free_look,
-    hounsfield_look,
-    interpolation_matrix,
-    render_clip,
-)
+from MedSAM2Lib.training.looks import Look, free_look, hounsfield_look
+from MedSAM2Lib.training.noise import NoiseBank
+from MedSAM2Lib.training.rendering import interpolation_matrix, render_clip
 from MedSAM2Lib.training.sampling import (
     LEAST_PIECE_SHARE,
     ClipGeometry,

@@ -6,7 +6,7 @@ from functools import cache
 
 from MedSAM2Lib.network.config import HieraConfig, NetworkConfig
 from MedSAM2Lib.training.anatomy import LabelVolume, make_label_volume
-from MedSAM2Lib.training.rendering import NoiseBank
+from MedSAM2Lib.training.noise import NoiseBank
 from MedSAM2Lib.training.sampling import Body
 
 TINY = NetworkConfig(
