@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from MedSAM2Lib.training.noise import NoiseBank
 from MedSAM2Lib.training.prompting import Prompt, random_prompt
-from MedSAM2Lib.training.rendering import NoiseBank, RenderedClip, render_clip
+from MedSAM2Lib.training.rendering import RenderedClip, render_clip
 from MedSAM2Lib.training.sampling import Body, ClipGeometry, TargetChoice, choose_target, choose_window, slice_positions
 
 LEAST_KEY_PIXELS = 12
