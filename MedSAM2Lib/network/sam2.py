@@ -196,6 +196,9 @@ def check_config(config: NetworkConfig) -> None:
         "the image encoder must have four stages and a window size for each": (
             len(encoder.stages) != 4 or len(encoder.window_sizes) != 4 or min(encoder.stages) < 1
         ),
+        f"window_sizes {encoder.window_sizes}: the first three are halved by pooling, so they must be even": any(
+            window % 2 for window in encoder.window_sizes[:3]
+        ),
         f"memory_dim {config.memory_dim} does not divide model_dim {config.model_dim}": (
             config.model_dim % config.memory_dim
         ),
@@ -212,11 +215,12 @@ def check_config(config: NetworkConfig) -> None:
 
 @torch.no_grad()
 def initialise(network: Sam2Network) -> None:
-    """Weights to train from: small truncated normals for learned tokens and positions, torch's defaults elsewhere."""
+    """Weights to train from: truncated normals of 0.02 for learned tokens and positions, torch's defaults elsewhere."""
     trunk = network.image_encoder.trunk
     learned: list[Tensor] = [trunk.pos_embed, trunk.pos_embed_window, network.maskmem_tpos_enc, network.no_mem_embed]
     learned += [network.no_obj_ptr, cast(Tensor, network.no_mem_pos_enc)]
     if network.tells_pointer_distance:
         learned.append(network.no_obj_embed_spatial)
+    learned += [module.weight for module in network.modules() if isinstance(module, nn.Embedding)]
     for weight in learned:
         nn.init.trunc_normal_(weight, std=0.02)

@@ -20,7 +20,7 @@ SIDE = SIZE // 4
 CONFIG = NetworkConfig(
     image_size=SIZE, image_encoder=HieraConfig(in_channels=1), model_dim=32, memory_dim=32, draw_prompts=True
 )
-places = st.floats(0, SIZE - 1)
+places = st.integers(0, 4 * (SIZE - 1)).map(lambda quarters: quarters / 4)
 
 
 def points(*prompts: tuple[float, float, int], mask_logits: Tensor | None = None) -> PromptTensors:
