@@ -1,0 +1,138 @@
+"""Image files through SimpleITK, which keeps geometry in LPS mm as ``Volume`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from numpy.typing import NDArray
+
+from MedSAM2Lib.errors import VolumeError
+from MedSAM2Lib.volume.io.nifti_files import NIFTI_SUFFIXES, alone, check_complete
+from MedSAM2Lib.volume.volume import Volume
+
+GREY = 1
+"""One number a voxel."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the readers' own warnings off the terminal: what matters is raised as a sentence."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def check_file(path: Path) -> None:
+    """Raises VolumeError unless there is a file of at least one byte that may be read."""
+    if not path.exists():
+        raise VolumeError("E_VOLUME_MISSING", "{path} does not exist: check the path and its spelling.", path=path)
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise VolumeError(
+            "E_VOLUME_UNREADABLE",
+            "{path} cannot be opened ({reason}): check its permissions.",
+            path=path,
+            reason=error.strerror or error,
+        ) from error
+    if empty:
+        raise VolumeError("E_VOLUME_UNREADABLE", "{path} is an empty file: copy or export it again.", path=path)
+
+
+def read_image(path: Path, components: int | None = None) -> sitk.Image:
+    """An image file in three dimensions; 2D is brought to one slice.
+
+    Args:
+        path: an existing file.
+        components: refuse images with another count of numbers a voxel.
+
+    Raises VolumeError for a file that cannot be read whole, in time, or in colour.
+    """
+    if path.name.lower().endswith(NIFTI_SUFFIXES):
+        check_complete(path)
+    with alone(path) as readable, quiet():
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(readable))
+        try:
+            reader.ReadImageInformation()
+            _check_kind(reader, path, components)
+            image = reader.Execute()
+        except RuntimeError as error:
+            raise unreadable(path, error) from error
+    while image.GetDimension() > 3:
+        image = image[..., 0]
+    return image if image.GetDimension() == 3 else sitk.JoinSeries(image)
+
+
+def volume_from_image(image: sitk.Image, name: str) -> Volume:
+    """A volume with a copy of the voxels of a 3D image; its components, if several, count as a fourth dimension."""
+    return Volume.from_array(
+        sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), image.GetDirection(), name
+    )
+
+
+def image_on_grid(array: NDArray, volume: Volume) -> sitk.Image:
+    """An image of ``array`` [k, j, i] on a volume's grid."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    image.SetSpacing(volume.spacing)
+    image.SetOrigin(volume.origin)
+    image.SetDirection([float(value) for value in volume.direction.ravel()])
+    return image
+
+
+def unreadable(path: Path, error: RuntimeError) -> VolumeError:
+    """What to say of a file that no reader takes."""
+    if "orthonormal" in str(error):
+        return VolumeError(
+            "E_VOLUME_SHEARED",
+            "The axes of {path} are not at right angles (a tilted gantry, or a registration that shears): resample it "
+            "first, for example in 3D Slicer: harden its transform, then Resample Scalar/Vector/DWI Volume.",
+            path=path,
+        )
+    return VolumeError(
+        "E_VOLUME_UNREADABLE",
+        "{path} cannot be read as an image ({reason}): it may be damaged, incomplete or of an unknown format; copy it "
+        "again, or export it as NRRD, NIfTI or DICOM.",
+        path=path,
+        reason=reason_of(error),
+    )
+
+
+def reason_of(error: RuntimeError) -> str:
+    """The part of a SimpleITK message that says something: its last line, without addresses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else "no reason given"
+    return last.split("): ", 1)[-1].removeprefix("ITK ERROR: ").rstrip(".!")
+
+
+def _check_kind(reader: sitk.ImageFileReader, path: Path, components: int | None) -> None:
+    size = reader.GetSize()
+    if len(size) > 3 and any(count > 1 for count in size[3:]):
+        raise VolumeError(
+            "E_VOLUME_TIME",
+            "{path} holds {count} volumes ({size} voxels), one for each time point or channel: extract one first, for "
+            'example the first by  python -c "import SimpleITK as s; '
+            "s.WriteImage(s.ReadImage('{path}')[:, :, :, 0], 'frame.nrrd')\"",
+            path=path,
+            count=int(np.prod(size[3:])),
+            size="x".join(map(str, size)),
+        )
+    found = reader.GetNumberOfComponents()
+    if components is not None and found != components:
+        raise VolumeError(
+            "E_VOLUME_COLOUR",
+            "{path} has {count} numbers a voxel (colour or vectors), not grey values: extract one of them first, for "
+            'example by  python -c "import SimpleITK as s; '
+            "s.WriteImage(s.VectorIndexSelectionCast(s.ReadImage('{path}'), 0), 'grey.nrrd')\", or use 3D Slicer's "
+            "module Vector to Scalar Volume.",
+            path=path,
+            count=found,
+        )

@@ -1,0 +1,43 @@
+"""From a path to a volume, whatever lies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import SimpleITK as sitk  # noqa: N813
+
+from MedSAM2Lib.volume.io.arrays import ARRAY_SUFFIXES, read_array_volume
+from MedSAM2Lib.volume.io.dicom_files import starts_as_dicom
+from MedSAM2Lib.volume.io.dicom_reading import read_dicom
+from MedSAM2Lib.volume.io.images import GREY, check_file, quiet, read_image, volume_from_image
+from MedSAM2Lib.volume.volume import Volume
+
+
+def read_volume(path: str | Path, series: str | None = None) -> Volume:
+    """A volume from NRRD, NIfTI, MetaImage or any other image file in 3D, ``.npy``, ``.npz``, or DICOM.
+
+    Args:
+        path: an image file, a folder with a DICOM series, or one file of that series. ``.npz`` holds ``imgs``
+            [k, j, i] and, if known, ``spacing`` (i, j, k in mm), ``origin`` and ``direction``. A 2D image is a volume
+            of one slice.
+        series: which DICOM series where there are several: its SeriesInstanceUID, or its number in the list that the
+            refusal shows (1-based). Other formats ignore it.
+
+    Raises VolumeError for what is missing, damaged, incomplete, in colour, in time, or not on a regular grid.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_dicom(path, series)
+    check_file(path)
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return read_array_volume(path)
+    if _is_dicom(path):
+        return read_dicom(path, series)
+    return volume_from_image(read_image(path, GREY), path.name)
+
+
+def _is_dicom(path: Path) -> bool:
+    if starts_as_dicom(path):
+        return True
+    with quiet():
+        return bool(sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "GDCMImageIO")
