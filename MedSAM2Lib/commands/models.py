@@ -20,7 +20,7 @@ from MedSAM2Lib.weights.catalogue import (
     read_catalogue,
 )
 
-_LICENCE_COLUMN = 30
+_LICENCE_COLUMN = 42
 _REPORTED_STEPS = 20
 
 
@@ -78,7 +78,7 @@ def _add_action(
         "--folder",
         type=Path,
         metavar="FOLDER",
-        help=f"folder of downloaded models (default: ${FOLDER_VARIABLE}, or {default_models_folder({})})",
+        help=f"folder of downloaded models (default: ${FOLDER_VARIABLE}, or a folder in the user's cache)",
     )
     return parser
 

@@ -129,23 +129,23 @@ def _prepare_environment() -> None:
 
 def _client_errors() -> tuple[type[BaseException], ...]:
     """What huggingface_hub raises; its HTTP client, and so the base class of its errors, differs between versions."""
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import HfHubHTTPError
 
     return (OSError, HfHubHTTPError, *HfHubHTTPError.__bases__)
 
 
 def _explained(error: BaseException, repository: str, file: str) -> DownloadError:
-    from huggingface_hub.errors import (
+    from huggingface_hub.utils import (
         EntryNotFoundError,
         GatedRepoError,
-        HfHubHTTPError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     fields = {"repository": repository, "file": file}
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else None
+    # Older versions raise their client's own error for some answers; all of them keep the answer.
+    status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, OfflineModeIsEnabled):
         return DownloadError(
             "E_DOWNLOAD_OFFLINE",

@@ -38,6 +38,7 @@ def save_network(
     partial = path.with_name(path.name + ".part")
     try:
         save_file(tensors, partial, metadata)
+        partial.chmod(0o644)  # safetensors makes it readable by its owner only
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         partial.unlink(missing_ok=True)

@@ -55,7 +55,7 @@ def test_another_folder_can_be_given(installed: Path, tmp_path: Path, capsys: py
 def test_listing_imports_neither_torch_nor_the_hub() -> None:
     code = (
         "import sys; from MedSAM2Lib.cli import main; main(['models', 'list']); "
-        "print([name for name in ('torch', 'huggingface_hub', 'numpy') if name in sys.modules])"
+        "print([name for name in ('torch', 'huggingface_hub', 'safetensors') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
