@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-QUERY_CHUNK = 128
-"""Queries that attend at a time, so that their scores stay in a CPU's cache."""
+MOST_QUERIES, MOST_SCORES = 256, 2**22
+"""Queries, and scores of them, that are held at a time on a CPU, so that they stay in its cache."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -19,4 +19,5 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return functional.scaled_dot_product_attention(q, k, v)
     # On a CPU the fused kernel gains nothing from bfloat16, and wants values as wide as keys.
     q, keys = q * q.shape[-1] ** -0.5, k.transpose(-1, -2).contiguous()
-    return torch.cat([(chunk @ keys).softmax(-1) @ v for chunk in q.split(QUERY_CHUNK, dim=-2)], dim=-2)
+    queries = max(1, min(MOST_QUERIES, MOST_SCORES // (k.shape[0] * k.shape[1] * k.shape[2])))
+    return torch.cat([(chunk @ keys).softmax(-1) @ v for chunk in q.split(queries, dim=-2)], dim=-2)

@@ -9,7 +9,9 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from MedSAM2Lib.network import attention
 from MedSAM2Lib.network.config import HieraConfig, NetworkConfig
 from MedSAM2Lib.network.features import SliceFeatures
 from MedSAM2Lib.network.memory_attention import MemorySequence
@@ -314,3 +316,13 @@ def test_pixels_of_another_size_are_refused() -> None:
 def test_numbers_that_do_not_fit_together_are_refused(fault: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Sam2Network(replace(TINY, **fault))
+
+
+def test_attention_in_chunks_equals_attention_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = torch.randn(2, 3, 50, 16), torch.randn(2, 3, 70, 16), torch.randn(2, 3, 70, 4)
+    expected = functional.scaled_dot_product_attention(q, k, v)
+    for limit in (1, 7, 50):
+        monkeypatch.setattr(attention, "MOST_QUERIES", limit)
+        torch.testing.assert_close(attention.attend(q, k, v), expected)
+    monkeypatch.setattr(attention, "MOST_SCORES", 1)
+    torch.testing.assert_close(attention.attend(q, k, v), expected)
