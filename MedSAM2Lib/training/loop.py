@@ -19,6 +19,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.network.sam2 import Sam2Network
 from MedSAM2Lib.training.averaging import WeightAverage
@@ -116,9 +117,13 @@ class Trainer:
         return self.config.out / CHECKPOINT_NAME
 
     def resume(self) -> None:
-        """Go on where the last checkpoint stopped; raises FileNotFoundError where there is none."""
+        """Go on where the last checkpoint stopped; raises InputError ``E_NO_CHECKPOINT`` where there is none."""
         if not self.checkpoint.exists():
-            raise FileNotFoundError(f"no checkpoint to resume from: {self.checkpoint}")
+            raise InputError(
+                "E_NO_CHECKPOINT",
+                "There is no checkpoint {path} to resume from: leave out --resume, or give the run's own folder.",
+                path=self.checkpoint,
+            )
         state = self._state()
         self.fabric.load(self.checkpoint, state)
         self.progress = _Progress(int(state["step"]), int(state["frames"]))

@@ -61,8 +61,9 @@ def test_a_resumed_run_repeats_the_uninterrupted_one(tmp_path: Path) -> None:
 
 
 def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="checkpoint"):
+    with pytest.raises(InputError) as refused:
         trainer(tmp_path).resume()
+    assert refused.value.code == "E_NO_CHECKPOINT"
 
 
 def test_steps_on_one_batch_lower_its_loss() -> None:
