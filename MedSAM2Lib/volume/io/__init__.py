@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from MedSAM2Lib.volume.io.dicom_files import DicomSeries, list_dicom_series
 from MedSAM2Lib.volume.io.dicom_writing import write_dicom_series
 from MedSAM2Lib.volume.io.masks import MASK_SUFFIXES, read_mask, write_mask
 from MedSAM2Lib.volume.io.reading import read_volume
 
-__all__ = ["MASK_SUFFIXES", "read_mask", "read_volume", "write_dicom_series", "write_mask"]
+__all__ = [
+    "MASK_SUFFIXES",
+    "DicomSeries",
+    "list_dicom_series",
+    "read_mask",
+    "read_volume",
+    "write_dicom_series",
+    "write_mask",
+]

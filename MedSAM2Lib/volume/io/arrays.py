@@ -33,6 +33,16 @@ def read_array_volume(path: Path, keys: tuple[str, ...] = VOXEL_KEYS) -> Volume:
             found=", ".join(content) or "nothing",
             wanted=" or ".join(keys),
         )
+    if voxels.ndim == 4:
+        raise VolumeError(
+            "E_VOLUME_TIME",
+            "{path} holds {count} volumes ({shape}), one for each time point or channel: extract one first, for "
+            "example the first by  python -c \"import numpy as n; n.save('frame.npy', n.load('{path}'){key}[0])\"",
+            path=path,
+            count=voxels.shape[0],
+            shape="x".join(map(str, voxels.shape)),
+            key="" if "" in content else f"['{next(key for key in keys if key in content)}']",
+        )
     return Volume.from_array(
         _native(voxels[np.newaxis] if voxels.ndim == 2 else voxels),
         _numbers(content, "spacing", np.ones(3), path).tolist(),
@@ -57,9 +67,8 @@ def _load(path: Path) -> Mapping[str, NDArray]:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise VolumeError(
             "E_VOLUME_UNREADABLE",
-            "{path} cannot be read as a numpy file ({reason}): it may be damaged or incomplete, so save it again.",
+            "{path} cannot be read as a numpy file of numbers: it may be damaged or incomplete, so save it again.",
             path=path,
-            reason=str(error).split("\n")[0],
         ) from error
 
 

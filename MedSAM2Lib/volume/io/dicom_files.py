@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813
 
 from MedSAM2Lib.errors import VolumeError
-from MedSAM2Lib.volume.io.images import quiet
+from MedSAM2Lib.volume.io.quiet import quiet
 
 _PREAMBLE = 128
 _MAGIC = b"DICM"
 _META_BYTES = 4096
 _SOP_CLASS_TAG = b"\x02\x00\x02\x00UI"
-_STORAGE = "1.2.840.10008.5.1.4.1.1."
-_WITHOUT_IMAGE = (
+_WITHOUT_GREY_SLICES = (
     "1.2.840.10008.1.3.10",  # DICOMDIR
     *(
-        _STORAGE + part
-        for part in ("9.", "11.", "66", "67", "68.", "78.", "79.", "80.", "88.", "90.", "104.", "200.", "201.", "481.")
+        f"1.2.840.10008.5.1.4.1.1.{family}"
+        for family in (
+            "9.",
+            "11.",
+            "66",
+            "67",
+            "68.",
+            "78.",
+            "79.",
+            "80.",
+            "88.",
+            "90.",
+            "104.",
+            "200.",
+            "201.",
+            "481.",
+        )
     ),
 )
-_NOT_WITHOUT_IMAGE = (_STORAGE + "481.1", _STORAGE + "481.2")
+"""Storage classes of waveforms, presentations, registrations, segmentations, reports, documents, radiotherapy, ..."""
 
 _SERIES_UID, _DESCRIPTION, _MODALITY, _NUMBER = "0020|000e", "0008|103e", "0008|0060", "0020|0011"
-_POSITION, _ORIENTATION = "0020|0032", "0020|0037"
+_POSITION, _ORIENTATION, _PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
 _FRAMES, _BETWEEN_SLICES, _THICKNESS = "0028|0008", "0018|0088", "0018|0050"
 
 
@@ -35,8 +49,9 @@ _FRAMES, _BETWEEN_SLICES, _THICKNESS = "0028|0008", "0018|0088", "0018|0050"
 class DicomSlice:
     """One file of a series: what its header says.
 
-    ``position`` (LPS, mm, of the first pixel's centre) and ``orientation`` (direction of a row's pixels, then of a
-    column's, six numbers) are None where the file has none. ``spacing`` is mm along (i, j): columns first.
+    ``position`` (LPS, mm, of the first pixel's centre), ``orientation`` (directions of i and of j, six numbers) and
+    ``spacing`` (mm along i, j) are None where the file has none. ``thickness`` is the distance between slices, or
+    their thickness, or 1 mm.
     """
 
     path: Path
@@ -45,7 +60,7 @@ class DicomSlice:
     description: str
     modality: str
     size: tuple[int, int]
-    spacing: tuple[float, float]
+    spacing: tuple[float, float] | None
     thickness: float
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
@@ -62,89 +77,117 @@ def starts_as_dicom(path: Path) -> bool:
     return _head(path)[_PREAMBLE : _PREAMBLE + 4] == _MAGIC
 
 
-def slices_in(folder: Path) -> list[DicomSlice]:
-    """The DICOM slices of a folder, or of its sub-folders if it has none itself, in the order of their names.
+@dataclass(frozen=True)
+class DicomSeries:
+    """One series of a folder: its number there (from 1), SeriesInstanceUID (may be blank), and slices."""
 
-    Other files are skipped, and DICOM objects without an image. Raises VolumeError for a slice that cannot be read.
+    number: int
+    uid: str
+    slices: tuple[DicomSlice, ...]
+
+    @property
+    def description(self) -> str:
+        return self.slices[0].description
+
+    @property
+    def modality(self) -> str:
+        return self.slices[0].modality
+
+
+def list_dicom_series(folder: str | Path) -> list[DicomSeries]:
+    """The image series of a folder (not of the folders in it), in the order of their series numbers.
+
+    Other files are skipped, and DICOM objects without grey slices. Raises VolumeError for a folder that is missing,
+    locked or holds no series, and for a slice that is damaged.
     """
-    try:
-        for pattern in ("*", "*/**/*"):
-            found = [read for path in sorted(folder.glob(pattern)) if path.is_file() and (read := read_header(path))]
-            if found:
-                return found
-    except OSError as error:
-        raise VolumeError(
-            "E_VOLUME_UNREADABLE",
-            "The folder {path} cannot be read ({reason}): check its permissions.",
-            path=folder,
-            reason=error.strerror or error,
-        ) from error
-    raise VolumeError(
-        "E_DICOM_NONE",
-        "There is no DICOM image in {path}{hint}: give the folder of a series, or the volume's file.",
-        path=folder,
-        hint=_other_files(folder),
-    )
-
-
-def read_header(path: Path) -> DicomSlice | None:
-    """What a DICOM slice's header says, or None for another kind of file. Raises VolumeError for a damaged slice."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    with quiet():
-        try:
-            reader.ReadImageInformation()
-        except RuntimeError as error:
-            if not _should_hold_image(path):
-                return None
-            raise VolumeError(
-                "E_DICOM_SLICE",
-                "The DICOM file {path} is damaged or incomplete: copy or export the series again.",
-                path=path,
-            ) from error
-    return _slice_of(path, reader)
-
-
-def series_of(slices: Iterable[DicomSlice]) -> dict[str, list[DicomSlice]]:
-    """Slices by SeriesInstanceUID, which may be blank, in the order of series numbers."""
+    folder = Path(folder)
     groups: dict[str, list[DicomSlice]] = {}
-    for one in sorted(slices, key=lambda one: (one.series_number, one.series_uid)):
+    for one in sorted(_slices_in(folder), key=lambda one: (one.series_number, one.series_uid)):
         groups.setdefault(one.series_uid, []).append(one)
-    return groups
+    return [DicomSeries(number, uid, tuple(slices)) for number, (uid, slices) in enumerate(groups.items(), start=1)]
 
 
-def choose_series(groups: dict[str, list[DicomSlice]], series: str | None, folder: Path) -> list[DicomSlice]:
+def choose_series(found: Sequence[DicomSeries], series: str | None, folder: Path) -> DicomSeries:
     """The series that a user named by UID or number; the only one where none was named. Raises VolumeError."""
-    members = list(groups.values())
     if series is None:
-        if len(members) == 1:
-            return members[0]
+        if len(found) == 1:
+            return found[0]
         raise VolumeError(
             "E_DICOM_SERIES",
             "{path} holds {count} series: {series}. Name one of them by its number or UID (--series).",
             path=folder,
-            count=len(members),
-            series=_listed(members),
+            count=len(found),
+            series=_listed(found),
         )
-    if series in groups:
-        return groups[series]
-    if series.isdecimal() and 1 <= int(series) <= len(members):
-        return members[int(series) - 1]
+    for one in found:
+        if series in (one.uid, str(one.number)):
+            return one
     raise VolumeError(
         "E_DICOM_SERIES_UNKNOWN",
         "There is no series '{wanted}' in {path}; it holds {series}. Name one of them by its number or UID (--series).",
         wanted=series,
         path=folder,
-        series=_listed(members),
+        series=_listed(found),
     )
 
 
-def _listed(members: Sequence[Sequence[DicomSlice]]) -> str:
+def read_header(path: Path) -> DicomSlice | None:
+    """What a DICOM slice's header says, or None for another kind of file. Raises VolumeError for a damaged slice."""
+    if _storage_class(path).startswith(_WITHOUT_GREY_SLICES):
+        return None
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    try:
+        with quiet():
+            reader.ReadImageInformation()
+    except RuntimeError as error:
+        if not starts_as_dicom(path):
+            return None
+        raise VolumeError(
+            "E_DICOM_SLICE",
+            "The DICOM file {path} is damaged, incomplete or no image: copy or export the series again, or take the "
+            "file out of the folder.",
+            path=path,
+        ) from error
+    return _slice_of(path, reader)
+
+
+def _slices_in(folder: Path) -> list[DicomSlice]:
+    if not folder.is_dir():
+        raise VolumeError("E_VOLUME_MISSING", "There is no folder {path}: check the path.", path=folder)
+    try:
+        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+        found = [read for path in files if (read := read_header(path))]
+        hint = "" if found else _what_else(folder, files)
+    except OSError as error:
+        raise VolumeError(
+            "E_VOLUME_UNREADABLE",
+            "{path} cannot be read ({reason}): check its permissions.",
+            path=error.filename or folder,
+            reason=error.strerror or error,
+        ) from error
+    if not found:
+        raise VolumeError("E_DICOM_NONE", "There is no DICOM image in the folder {path}{hint}.", path=folder, hint=hint)
+    return found
+
+
+def _what_else(folder: Path, files: Sequence[Path]) -> str:
+    """What a folder without DICOM holds, and so what to give instead."""
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if any(starts_as_dicom(path) for path in inner.iterdir() if path.is_file()):
+            return f", but in {inner}: give that folder"
+    if not files:
+        return ", it has no files: give the folder that holds the series"
+    names = ", ".join(path.name for path in files[:3])
+    return f", it holds {names}{', ...' if len(files) > 3 else ''}: give the folder of a series, or the volume's file"
+
+
+def _listed(found: Sequence[DicomSeries]) -> str:
     return "; ".join(
-        f"{number}: {slices[0].modality or 'image'} '{slices[0].description or 'no description'}', "
-        f"{len(slices)} {'file' if len(slices) == 1 else 'files'}, UID {slices[0].series_uid or 'blank'}"
-        for number, slices in enumerate(members, start=1)
+        f"{one.number}: {one.modality or 'image'} '{one.description or 'no description'}', "
+        f"{len(one.slices)} {'file' if len(one.slices) == 1 else 'files'}, UID {one.uid or 'blank'}"
+        for one in found
     )
 
 
@@ -162,7 +205,7 @@ def _slice_of(path: Path, reader: sitk.ImageFileReader) -> DicomSlice:
         description=text(_DESCRIPTION),
         modality=text(_MODALITY),
         size=(size[0], size[1]),
-        spacing=(spacing[0], spacing[1]),
+        spacing=None if _numbers(text(_PIXEL_SPACING), 2) is None else (spacing[0], spacing[1]),
         thickness=abs(thickness[0]) or 1.0,
         position=_numbers(text(_POSITION), 3),
         orientation=_numbers(text(_ORIENTATION), 6),
@@ -179,25 +222,16 @@ def _numbers(text: str, count: int) -> tuple[float, ...] | None:
     return numbers if len(numbers) == count else None
 
 
-def _should_hold_image(path: Path) -> bool:
-    """Whether a file that the reader refuses claims to be a DICOM image, by its meta header."""
+def _storage_class(path: Path) -> str:
+    """The Media Storage SOP Class UID of the meta header, which is always little endian; empty where there is none."""
     head = _head(path)
-    if head[_PREAMBLE : _PREAMBLE + 4] != _MAGIC:
-        return False
     place = head.find(_SOP_CLASS_TAG)
-    if place < 0:
-        return True
+    if head[_PREAMBLE : _PREAMBLE + 4] != _MAGIC or not 0 < place < len(head) - 8:
+        return ""
     length = struct.unpack_from("<H", head, place + 6)[0]
-    sop_class = head[place + 8 : place + 8 + length].decode("ascii", "replace").strip(" \0")
-    in_a_family = any(sop_class.startswith(prefix) for prefix in _WITHOUT_IMAGE)
-    return not in_a_family or any(sop_class.startswith(prefix) for prefix in _NOT_WITHOUT_IMAGE)
+    return head[place + 8 : place + 8 + length].decode("ascii", "replace")
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_META_BYTES)
-
-
-def _other_files(folder: Path) -> str:
-    names = [path.name for path in sorted(folder.iterdir()) if path.is_file()][:3]
-    return f" (it holds {', '.join(names)})" if names else " (it is empty)" if not any(folder.iterdir()) else ""

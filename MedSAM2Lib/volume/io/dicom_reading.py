@@ -10,9 +10,9 @@ import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import VolumeError
-from MedSAM2Lib.volume.io.dicom_files import DicomSlice, choose_series, read_header, series_of, slices_in
+from MedSAM2Lib.volume.io.dicom_files import DicomSlice, choose_series, list_dicom_series, read_header
 from MedSAM2Lib.volume.io.dicom_stack import arrange
-from MedSAM2Lib.volume.io.images import quiet, reason_of
+from MedSAM2Lib.volume.io.quiet import quiet
 from MedSAM2Lib.volume.volume import Volume
 
 
@@ -25,14 +25,13 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
 
     Raises VolumeError; see ``read_volume``.
     """
-    folder = path if path.is_dir() else path.parent
     if path.is_dir():
-        chosen = choose_series(series_of(slices_in(path)), series, path)
+        chosen = choose_series(list_dicom_series(path), series, path)
     else:
-        own = _header(path)
-        chosen = [one for one in slices_in(folder) if one.series_uid == own.series_uid]
-    ordered, ijk_to_world = arrange(chosen, folder)
-    return Volume(_voxels(ordered), ijk_to_world, path.name)
+        uid = _header(path).series_uid
+        chosen = next(one for one in list_dicom_series(path.parent) if one.uid == uid)
+    ordered, ijk_to_world = arrange(chosen.slices)
+    return Volume(_voxels(ordered), ijk_to_world, path.resolve().name)
 
 
 def _header(path: Path) -> DicomSlice:
@@ -65,7 +64,7 @@ def _pixels(path: Path) -> NDArray:
         except RuntimeError as error:
             raise VolumeError(
                 "E_DICOM_SLICE",
-                "The pixels of {path} cannot be decoded ({reason}): copy or export the series again.",
+                "The pixels of {path} cannot be decoded: the file is damaged, incomplete or compressed in a way "
+                "unknown here; copy the series again, or export it without compression.",
                 path=path,
-                reason=reason_of(error),
             ) from error

@@ -7,49 +7,55 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+from numpy.typing import NDArray
 
-from MedSAM2Lib.errors import OutputError
+from MedSAM2Lib.errors import OutputError, VolumeError
 from MedSAM2Lib.volume.intensity import CT_PRESETS, Window
-from MedSAM2Lib.volume.io.images import image_on_grid, quiet, reason_of
-from MedSAM2Lib.volume.io.outputs import replacing
+from MedSAM2Lib.volume.io.images import image_on_grid
+from MedSAM2Lib.volume.io.outputs import INCOMPLETE, replacing
+from MedSAM2Lib.volume.io.quiet import quiet
 from MedSAM2Lib.volume.volume import Volume
 
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 _INTERCEPT = -1024
+_LOWEST, _HIGHEST = -32768, 32767 + _INTERCEPT
 _LONGEST_NUMBER = 16
 
 
 def write_dicom_series(
     folder: str | Path,
     volume: Volume,
-    window: Window = CT_PRESETS["soft-tissue"],
-    description: str = "Phantom",
+    *,
     patient_name: str = "Phantom",
     patient_id: str = "PHANTOM",
+    series_description: str = "Phantom",
+    window: Window = CT_PRESETS["soft-tissue"],
     seed: int = 0,
 ) -> list[Path]:
     """Writes one file a slice of axis k, ``slice_0001.dcm`` on, and returns their paths.
 
     Args:
         folder: made if it is not there.
-        volume: Hounsfield units; rounded, and clipped to what 16 bits with an intercept of -1024 hold.
+        volume: whole numbers, -32768 to 31743: Hounsfield units, stored in 16 bits with an intercept of -1024.
+        patient_name, patient_id, series_description: ASCII.
         window: stored as the centre and width that viewers start with.
-        description: of the series, ASCII.
-        patient_name, patient_id: ASCII.
-        seed: the same seed and volume give the same identifiers.
+        seed: the same seed and volume give the same identifiers, and the same files.
 
-    Raises OutputError.
+    Raises VolumeError for other values, and OutputError.
     """
     folder = Path(folder)
-    values = np.clip(np.rint(volume.array.astype(np.float64)), -32768, 32767 + _INTERCEPT).astype(np.int16)
+    values = _hounsfield_units(volume)
     root = f"{seed} {volume.checksum()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            "E_OUT_FOLDER", "The folder {path} cannot be made ({reason}).", path=folder, reason=error.strerror or error
+            "E_OUT_FOLDER",
+            "The folder {path} cannot be made ({reason}): choose another place.",
+            path=folder,
+            reason=error.strerror or error,
         ) from error
-    tags = _series_tags(root, window, description, patient_name, patient_id)
+    tags = _series_tags(root, window, series_description, patient_name, patient_id)
     image = image_on_grid(values, volume)
     paths = []
     for index in range(image.GetSize()[2]):
@@ -60,6 +66,23 @@ def write_dicom_series(
         _write(path, single)
         paths.append(path)
     return paths
+
+
+def _hounsfield_units(volume: Volume) -> NDArray[np.int16]:
+    values = volume.array.astype(np.float64)
+    whole = np.isfinite(values) & (values == np.rint(values))
+    if not whole.all() or values.min() < _LOWEST or values.max() > _HIGHEST:
+        raise VolumeError(
+            "E_DICOM_VALUES",
+            "{name} has values from {low:g} to {high:g} that are not all whole numbers from {lowest} to {highest}: "
+            "round or rescale them before writing CT slices.",
+            name=volume.name,
+            low=float(values.min()),
+            high=float(values.max()),
+            lowest=_LOWEST,
+            highest=_HIGHEST,
+        )
+    return values.astype(np.int16)
 
 
 def _series_tags(root: str, window: Window, description: str, patient_name: str, patient_id: str) -> dict[str, str]:
@@ -108,7 +131,7 @@ def _write(path: Path, image: sitk.Image) -> None:
         try:
             writer.Execute(image)
         except RuntimeError as error:
-            raise OSError(reason_of(error)) from error
+            raise OSError(INCOMPLETE) from error
 
 
 def _uid(root: str, role: str) -> str:

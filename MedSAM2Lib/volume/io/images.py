@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +10,10 @@ from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import VolumeError
 from MedSAM2Lib.volume.io.nifti_files import NIFTI_SUFFIXES, alone, check_complete
+from MedSAM2Lib.volume.io.quiet import quiet
 from MedSAM2Lib.volume.volume import Volume
 
-GREY = 1
-"""One number a voxel."""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps the readers' own warnings off the terminal: what matters is raised as a sentence."""
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+_LARGEST_SHEAR = 1e-3
 
 
 def check_file(path: Path) -> None:
@@ -47,33 +34,42 @@ def check_file(path: Path) -> None:
         raise VolumeError("E_VOLUME_UNREADABLE", "{path} is an empty file: copy or export it again.", path=path)
 
 
-def read_image(path: Path, components: int | None = None) -> sitk.Image:
+def check_upright(volume: Volume, path: Path) -> None:
+    """Raises VolumeError where the axes of a volume are not at right angles."""
+    directions = volume.direction
+    if np.abs(directions.T @ directions - np.eye(3)).max() > _LARGEST_SHEAR:
+        raise _sheared(path)
+
+
+def read_image(path: Path, single_component: bool = False) -> sitk.Image:
     """An image file in three dimensions; 2D is brought to one slice.
 
     Args:
         path: an existing file.
-        components: refuse images with another count of numbers a voxel.
+        single_component: refuse colour and vector images.
 
-    Raises VolumeError for a file that cannot be read whole, in time, or in colour.
+    Raises VolumeError for a file that cannot be read whole, in time, of complex numbers, or in colour.
     """
     if path.name.lower().endswith(NIFTI_SUFFIXES):
         check_complete(path)
-    with alone(path) as readable, quiet():
+    with alone(path) as readable:
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(readable))
         try:
-            reader.ReadImageInformation()
-            _check_kind(reader, path, components)
-            image = reader.Execute()
+            with quiet():
+                reader.ReadImageInformation()
+            _check_kind(reader, path, single_component)
+            with quiet():
+                image = reader.Execute()
         except RuntimeError as error:
-            raise unreadable(path, error) from error
+            raise _unreadable(path, error) from error
     while image.GetDimension() > 3:
         image = image[..., 0]
     return image if image.GetDimension() == 3 else sitk.JoinSeries(image)
 
 
 def volume_from_image(image: sitk.Image, name: str) -> Volume:
-    """A volume with a copy of the voxels of a 3D image; its components, if several, count as a fourth dimension."""
+    """A volume with a copy of the voxels of a 3D image of one component."""
     return Volume.from_array(
         sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), image.GetDirection(), name
     )
@@ -88,34 +84,30 @@ def image_on_grid(array: NDArray, volume: Volume) -> sitk.Image:
     return image
 
 
-def unreadable(path: Path, error: RuntimeError) -> VolumeError:
-    """What to say of a file that no reader takes."""
+def _unreadable(path: Path, error: RuntimeError) -> VolumeError:
     if "orthonormal" in str(error):
-        return VolumeError(
-            "E_VOLUME_SHEARED",
-            "The axes of {path} are not at right angles (a tilted gantry, or a registration that shears): resample it "
-            "first, for example in 3D Slicer: harden its transform, then Resample Scalar/Vector/DWI Volume.",
-            path=path,
-        )
+        return _sheared(path)
     return VolumeError(
         "E_VOLUME_UNREADABLE",
-        "{path} cannot be read as an image ({reason}): it may be damaged, incomplete or of an unknown format; copy it "
-        "again, or export it as NRRD, NIfTI or DICOM.",
+        "{path} cannot be read as an image: it is damaged, incomplete or of an unknown format; copy it again, or "
+        "export it as NRRD, NIfTI or DICOM.",
         path=path,
-        reason=reason_of(error),
     )
 
 
-def reason_of(error: RuntimeError) -> str:
-    """The part of a SimpleITK message that says something: its last line, without addresses."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    last = lines[-1] if lines else "no reason given"
-    return last.split("): ", 1)[-1].removeprefix("ITK ERROR: ").rstrip(".!")
+def _sheared(path: Path) -> VolumeError:
+    return VolumeError(
+        "E_VOLUME_SHEARED",
+        "The axes of {path} are not at right angles (a tilted gantry, or a registration that shears): resample it "
+        "first, for example in 3D Slicer: harden its transform, then Resample Scalar/Vector/DWI Volume.",
+        path=path,
+    )
 
 
-def _check_kind(reader: sitk.ImageFileReader, path: Path, components: int | None) -> None:
-    size = reader.GetSize()
-    if len(size) > 3 and any(count > 1 for count in size[3:]):
+def _check_kind(reader: sitk.ImageFileReader, path: Path, single_component: bool) -> None:
+    size, count = reader.GetSize(), reader.GetNumberOfComponents()
+    pixel_type = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    if len(size) > 3 and any(extent > 1 for extent in size[3:]):
         raise VolumeError(
             "E_VOLUME_TIME",
             "{path} holds {count} volumes ({size} voxels), one for each time point or channel: extract one first, for "
@@ -125,14 +117,19 @@ def _check_kind(reader: sitk.ImageFileReader, path: Path, components: int | None
             count=int(np.prod(size[3:])),
             size="x".join(map(str, size)),
         )
-    found = reader.GetNumberOfComponents()
-    if components is not None and found != components:
+    if "complex" in pixel_type:
+        raise VolumeError(
+            "E_VOLUME_TYPE",
+            "The voxels of {path} are complex numbers, not grey values: write their magnitude to a file first.",
+            path=path,
+        )
+    if single_component and count != 1:
         raise VolumeError(
             "E_VOLUME_COLOUR",
-            "{path} has {count} numbers a voxel (colour or vectors), not grey values: extract one of them first, for "
-            'example by  python -c "import SimpleITK as s; '
+            "{path} has {count} numbers a voxel (colour or vectors), not one grey value: extract one of them first, "
+            'for example by  python -c "import SimpleITK as s; '
             "s.WriteImage(s.VectorIndexSelectionCast(s.ReadImage('{path}'), 0), 'grey.nrrd')\", or use 3D Slicer's "
             "module Vector to Scalar Volume.",
             path=path,
-            count=found,
+            count=count,
         )

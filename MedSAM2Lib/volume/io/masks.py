@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 from MedSAM2Lib.errors import InputError, PromptError
 from MedSAM2Lib.types import BoolArray
 from MedSAM2Lib.volume.io.arrays import ARRAY_SUFFIXES, MASK_KEYS, has_geometry, read_array_volume
-from MedSAM2Lib.volume.io.images import check_file, image_on_grid, quiet, read_image, reason_of
-from MedSAM2Lib.volume.io.outputs import replacing
+from MedSAM2Lib.volume.io.images import check_file, image_on_grid, read_image
+from MedSAM2Lib.volume.io.outputs import INCOMPLETE, replacing
+from MedSAM2Lib.volume.io.quiet import quiet
 from MedSAM2Lib.volume.io.segmentation_nrrd import Color, in_layers, write_segmentation
 from MedSAM2Lib.volume.volume import Volume
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
-MASK_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
-"""Names of mask files end in one of these; ``.seg.nrrd`` among the first also keeps names and colours."""
+MASK_SUFFIXES = (SEGMENTATION_SUFFIX, ".nrrd", ".nii.gz", ".nii", ".mha")
+"""Names of mask files end in one of these; the first also keeps names and colours."""
 
-_SAME_GRID = 0.02
+_SAME_GRID = 1e-3
 
 
 def write_mask(
     path: str | Path,
     labels: NDArray | Sequence[BoolArray],
     volume: Volume,
-    segment_names: Sequence[str] = (),
+    names: Sequence[str] = (),
     colors: Sequence[Color] | None = None,
 ) -> None:
     """Writes objects on a volume's grid, compressed where the format can; the file appears whole or not at all.
@@ -38,7 +39,7 @@ def write_mask(
         labels: uint8 or uint16 ``[k, j, i]``, object n has the value n; or one boolean mask an object, which may
             overlap in ``.seg.nrrd`` only.
         volume: gives the grid.
-        segment_names: of objects 1, 2, ...; "Segment_n" where missing.
+        names: of objects 1, 2, ...; "Segment_n" where missing.
         colors: red, green, blue in 0..1 of each object; distinct ones if None.
 
     Raises InputError for another suffix and for overlapping masks in a label map, OutputError where writing fails.
@@ -51,7 +52,7 @@ def write_mask(
     layers = in_layers(labels, volume.shape)
     if path.name.lower().endswith(SEGMENTATION_SUFFIX):
         with replacing(path) as partial:
-            write_segmentation(partial, layers, volume, segment_names, colors)
+            write_segmentation(partial, layers, volume, names, colors)
         return
     if len(layers.arrays) > 1:
         raise InputError(
@@ -94,14 +95,14 @@ def read_mask(path: str | Path, volume: Volume) -> BoolArray:
 
 def _write_label_map(path: Path, labels: NDArray, volume: Volume) -> None:
     """Writes and reads back: the writers of some formats do not say when the disk is full."""
-    with quiet():
-        try:
+    try:
+        with quiet():
             sitk.WriteImage(image_on_grid(labels, volume), str(path), True)
             stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-        except RuntimeError as error:
-            raise OSError(reason_of(error)) from error
+    except RuntimeError as error:
+        raise OSError(INCOMPLETE) from error
     if not np.array_equal(stored, labels):
-        raise OSError("the file is not complete")
+        raise OSError(INCOMPLETE)
 
 
 def _check_grid(mask: BoolArray, grid: Volume | None, volume: Volume, path: Path) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from MedSAM2Lib.errors import OutputError
 
+INCOMPLETE = "not all of it could be stored"
+"""A reason for an OSError where a library does not tell its own."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -22,6 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         )
     partial = path.with_name(f".partial-{path.name}")
     try:
+        partial.touch()
         yield partial
         partial.replace(path)
     except OSError as error:

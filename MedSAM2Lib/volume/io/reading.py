@@ -9,7 +9,8 @@ import SimpleITK as sitk  # noqa: N813
 from MedSAM2Lib.volume.io.arrays import ARRAY_SUFFIXES, read_array_volume
 from MedSAM2Lib.volume.io.dicom_files import starts_as_dicom
 from MedSAM2Lib.volume.io.dicom_reading import read_dicom
-from MedSAM2Lib.volume.io.images import GREY, check_file, quiet, read_image, volume_from_image
+from MedSAM2Lib.volume.io.images import check_file, check_upright, read_image, volume_from_image
+from MedSAM2Lib.volume.io.quiet import quiet
 from MedSAM2Lib.volume.volume import Volume
 
 
@@ -17,23 +18,26 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
     """A volume from NRRD, NIfTI, MetaImage or any other image file in 3D, ``.npy``, ``.npz``, or DICOM.
 
     Args:
-        path: an image file, a folder with a DICOM series, or one file of that series. ``.npz`` holds ``imgs``
-            [k, j, i] and, if known, ``spacing`` (i, j, k in mm), ``origin`` and ``direction``. A 2D image is a volume
-            of one slice.
-        series: which DICOM series where there are several: its SeriesInstanceUID, or its number in the list that the
-            refusal shows (1-based). Other formats ignore it.
+        path: an image file, or a folder with a DICOM series. One DICOM file stands for its whole series, as far as that
+            lies in its folder. ``.npz`` holds ``imgs`` [k, j, i] and, if known, ``spacing`` (i, j, k in mm), ``origin``
+            and ``direction``. A 2D image is a volume of one slice.
+        series: which DICOM series of a folder with several: its SeriesInstanceUID, or its number in
+            ``list_dicom_series``, which the refusal shows. All else ignores it.
 
-    Raises VolumeError for what is missing, damaged, incomplete, in colour, in time, or not on a regular grid.
+    Raises VolumeError for what is missing, damaged, incomplete, in colour, in time, sheared, or not on a regular grid.
     """
     path = Path(path)
     if path.is_dir():
         return read_dicom(path, series)
     check_file(path)
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return read_array_volume(path)
-    if _is_dicom(path):
+        volume = read_array_volume(path)
+    elif _is_dicom(path):
         return read_dicom(path, series)
-    return volume_from_image(read_image(path, GREY), path.name)
+    else:
+        volume = volume_from_image(read_image(path, single_component=True), path.name)
+    check_upright(volume, path)
+    return volume
 
 
 def _is_dicom(path: Path) -> bool:

@@ -92,6 +92,7 @@ def distinct_color(index: int) -> Color:
 _SEGMENTATION_FIELDS = (
     "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
     "Segmentation_MasterRepresentation:=Binary labelmap",
+    "Segmentation_SourceRepresentation:=Binary labelmap",
     "Segmentation_ReferenceImageExtentOffset:=0 0 0",
 )
 
