@@ -146,6 +146,7 @@ def _download(entry: ModelEntry, folder: Path, accepted: bool) -> int:
 
 
 def _verify(entries: Sequence[ModelEntry], folder: Path) -> int:
+    from MedSAM2Lib.weights.checksums import kept_checksum
     from MedSAM2Lib.weights.loading import check_model
 
     problems = 0
@@ -156,7 +157,9 @@ def _verify(entries: Sequence[ModelEntry], folder: Path) -> int:
             problems += 1
             print(f"{entry.name}: {error}", file=sys.stderr)
         else:
-            print(f"{entry.name}: whole and unchanged ({len(checkpoint.tensors)} tensors)")
+            compared = entry.sha256 or kept_checksum(checkpoint.path)
+            state = "whole and unchanged" if compared else "whole; no checksum was kept to compare it with"
+            print(f"{entry.name}: {state} ({len(checkpoint.tensors)} tensors)")
     if not entries:
         print("No model is installed.")
     return 2 if problems else 0

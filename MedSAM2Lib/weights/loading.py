@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from MedSAM2Lib.errors import ModelError
 from MedSAM2Lib.network.config import NetworkConfig
@@ -144,8 +146,22 @@ def _usual_image_size(entry: ModelEntry | None, path: Path, catalogue: Iterable[
 
 def _skeleton(config: NetworkConfig) -> Sam2Network:
     """The network without memory for its weights."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NoRandomNumbers():
         return Sam2Network(config)
+
+
+class _NoRandomNumbers(TorchFunctionMode):
+    """Skips the initial weights: for the meta device torch would import over a second's worth of modules for them."""
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is torch.nn.init.normal_ or function is torch.Tensor.normal_:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        if function is torch.randn:
+            function = torch.empty
+        return function(*args, **kwargs)
 
 
 def _build(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Sam2Network:

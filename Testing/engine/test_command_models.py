@@ -78,6 +78,11 @@ def test_verify_passes_what_is_whole_and_fails_what_was_changed(
 ) -> None:
     assert main(["models", "verify"]) == 0
     assert f"{NAME}: whole and unchanged (471 tensors)" in capsys.readouterr().out
+    checksum = sidecar_of(installed).read_text()
+    sidecar_of(installed).unlink()
+    assert main(["models", "verify", NAME]) == 0
+    assert "no checksum was kept" in capsys.readouterr().out
+    sidecar_of(installed).write_text(checksum)
     installed.write_bytes(installed.read_bytes()[:-100])
     assert main(["models", "verify", NAME]) == 2
     assert "is not the one that was installed" in capsys.readouterr().err

@@ -57,7 +57,6 @@ def test_missing_resources_are_reported_with_the_places_tried(tmp_path: Path) ->
     assert str(tmp_path / "Resources") in str(caught.value)
 
 
-@pytest.mark.long
 def test_the_wheel_holds_the_resources_and_finds_them(tmp_path: Path) -> None:
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns(".*", "shared", "runs", "build", "dist", "demo", "__pycache__")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,3 +183,16 @@ def test_sources_that_are_nothing_are_told_apart(models: Path) -> None:
     assert code_of(models) == "E_CHECKPOINT_BROKEN"
     with pytest.raises(ModelError, match="models download sam2-hiera-tiny"):
         load_network("sam2-hiera-tiny")
+
+
+def test_loading_imports_no_compiler(tmp_path: Path) -> None:
+    # torch imports one, in over a second, if random weights are drawn for the network without memory.
+    path = tmp_path / "tiny.safetensors"
+    save_network(tiny_network(), path)
+    code = (
+        "import sys; from MedSAM2Lib.weights.loading import load_network; before = set(sys.modules); "
+        f"load_network({str(path)!r}); print(len({{'sympy', 'torch._dynamo'}} & (set(sys.modules) - before)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
