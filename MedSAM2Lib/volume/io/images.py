@@ -126,8 +126,8 @@ def _check_kind(reader: sitk.ImageFileReader, path: Path, single_component: bool
     if single_component and count != 1:
         raise VolumeError(
             "E_VOLUME_COLOUR",
-            "{path} has {count} numbers a voxel (colour or vectors), not one grey value: extract one of them first, "
-            'for example by  python -c "import SimpleITK as s; '
+            "{path} has {count} numbers a voxel (colours, vectors, complex numbers), not one grey value: extract one "
+            'of them first, for example by  python -c "import SimpleITK as s; '
             "s.WriteImage(s.VectorIndexSelectionCast(s.ReadImage('{path}'), 0), 'grey.nrrd')\", or use 3D Slicer's "
             "module Vector to Scalar Volume.",
             path=path,
