@@ -53,7 +53,8 @@ format: setup
 	$(BIN)/ruff format .
 
 benchmark: setup
-	for file in Testing/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	for name in network_speed predictor_speed peak_memory real_ct; do \
+	  $(BIN)/python -m Testing.benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MedSAM2Error as error:
         print(f"medsam2: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except MemoryError:
+        print("medsam2: not enough memory for this volume: close other programs, or crop it first.", file=sys.stderr)
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print("medsam2: interrupted; nothing was written.", file=sys.stderr)
         return EXIT_INTERRUPTED

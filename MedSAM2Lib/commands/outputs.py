@@ -74,6 +74,7 @@ def write_outputs(done: Segmentation, outputs: Outputs) -> list[int]:
     """
     labels = np.zeros(done.volume.array.shape, dtype=np.uint8 if len(done.names) < 256 else np.uint16)
     shape = (len(done.names), *labels.shape) if len(done.names) > 1 else labels.shape
+    done.session.features.clear()
     with logits_file(outputs.logits, shape) as stored:
         for index in sorted({index for _, index in done.results}):
             _write_slice(done, index, labels, stored)
@@ -83,10 +84,10 @@ def write_outputs(done: Segmentation, outputs: Outputs) -> list[int]:
 
 
 @contextmanager
-def logits_file(path: Path | None, shape: tuple[int, ...]) -> Iterator[NDArray[np.float32] | None]:
+def logits_file(path: Path | None, shape: tuple[int, ...]) -> Iterator[Path | None]:
     """A float32 .npy file on disk, full of NOT_COMPUTED, to be filled in; it takes its name only if all went well.
 
-    The space is taken by ordinary writes first, so that a full disk is an OutputError and not a crash of the map.
+    The space is taken by ordinary writes first, so that a full disk is an OutputError and not a crash of a map.
     """
     if path is None:
         yield None
@@ -94,10 +95,7 @@ def logits_file(path: Path | None, shape: tuple[int, ...]) -> Iterator[NDArray[n
     partial = path.with_name(f".{path.name}.partial")
     try:
         _reserve(partial, shape)
-        stored = np.lib.format.open_memmap(partial, mode="r+")
-        yield stored
-        stored.flush()
-        del stored
+        yield partial
         partial.replace(path)
     except OSError as error:
         raise OutputError(
@@ -121,7 +119,14 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             remaining -= block.size
 
 
-def _write_slice(done: Segmentation, index: int, labels: NDArray, stored: NDArray | None) -> None:
+def _store(file: Path, object_id: int, place: tuple[slice | int, ...], logits: FloatArray) -> None:
+    """Fills in one slice; the file is mapped for that long only, so that it never counts as the process's memory."""
+    stored = np.lib.format.open_memmap(file, mode="r+")
+    target = stored if stored.ndim == 3 else stored[object_id - 1]
+    target[place] = logits
+
+
+def _write_slice(done: Segmentation, index: int, labels: NDArray, stored: Path | None) -> None:
     best: FloatArray | None = None
     for object_id in range(1, len(done.names) + 1):
         result = done.results.get((object_id, index))
@@ -130,8 +135,7 @@ def _write_slice(done: Segmentation, index: int, labels: NDArray, stored: NDArra
         logits = done.session.voxel_logits(result)
         place = _slice_of(array_dimension(result.key.axis), index)
         if stored is not None:
-            target = stored if stored.ndim == 3 else stored[object_id - 1]
-            target[place] = logits
+            _store(stored, object_id, place, logits)
         if best is None:
             best = np.zeros_like(logits)
         wins = logits > best

@@ -14,6 +14,7 @@ from MedSAM2Lib.errors import DeviceError
 
 Result = TypeVar("Result")
 
+_OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory")
 _PROBE_SIDE = 512
 _PROBE_REPEATS = 5
 _BF16_MUST_BE_FASTER_BY = 1.3
@@ -52,12 +53,14 @@ class ExecutionContext:
         while True:
             try:
                 return step()
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 if not self._make_room(free_memory):
                     raise DeviceError(
                         "E_DEVICE_MEMORY",
                         "The device {device} has no memory left for one slice: close other programs that use it, "
-                        "choose a smaller --image-size or a smaller model, or run with --device cpu.",
+                        "or choose a smaller --image-size, a smaller model or another --device.",
                         device=self.device,
                     ) from None
 
@@ -72,6 +75,13 @@ class ExecutionContext:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return True
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out; a CPU and mps say so in words only."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY_WORDS)
 
 
 def choose_device(name: str) -> torch.device:

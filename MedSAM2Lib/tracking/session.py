@@ -27,6 +27,7 @@ from MedSAM2Lib.types import (
     PointPrompt,
     Prompt,
     PropagationRequest,
+    SegmentationSession,
     SliceFrame,
     SliceKey,
     SliceResult,
@@ -59,7 +60,7 @@ class SegmentedObject:
         return [prompt for prompt in self.prompts if prompt.slice == key]
 
 
-class TrackingSession:
+class TrackingSession(SegmentationSession):
     """The network's session; see ``SegmentationSession`` for the contract.
 
     Args:

@@ -22,6 +22,7 @@ from MedSAM2Lib.types import (
     PointPrompt,
     Prompt,
     PropagationRequest,
+    SegmentationSession,
     SliceFrame,
     SliceKey,
     SliceResult,
@@ -54,7 +55,7 @@ class RegionGrowingEngine:
         return RegionGrowingSession(array, tolerance)
 
 
-class RegionGrowingSession:
+class RegionGrowingSession(SegmentationSession):
     """The stand-in's session; see ``SegmentationSession`` for its methods."""
 
     def __init__(self, array: FloatArray, tolerance: float) -> None:

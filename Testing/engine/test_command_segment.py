@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -13,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from MedSAM2Lib.cli import main
 from MedSAM2Lib.types import NOT_COMPUTED
-from Testing.engine.phantoms import two_organs
+from Testing.engine.checkpoints import write_published
+from Testing.engine.phantoms import small_network, two_organs
 
 ROOT = Path(__file__).resolve().parents[2]
 POINT = "11,14,10"
@@ -92,7 +95,9 @@ def test_the_report_says_how_it_was_made_and_how_sure_the_model_is(volume: Path,
 
 
 def test_logits_are_float32_on_the_voxels_and_minus_1024_where_nothing_was_computed(volume: Path, out: Path) -> None:
-    segment(volume, "--point", POINT, "--range", "6,14", "--stop", "off", "--out", out / "m.nrrd", "--logits", out / "l.npy")
+    segment(
+        volume, "--point", POINT, "--range", "6,14", "--stop", "off", "--out", out / "m.nrrd", "--logits", out / "l.npy"
+    )
     logits = np.load(out / "l.npy")
     mask = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "m.nrrd")))
     assert logits.dtype == np.float32
@@ -122,7 +127,9 @@ def test_prompts_work_on_every_axis(volume: Path, out: Path, axis: str) -> None:
 
 def test_several_objects_get_their_own_labels_and_logits(volume: Path, out: Path) -> None:
     arguments = ("--object", "liver", "--point", POINT, "--object", "spleen", "--box", "18,10,10,25,19,10")
-    assert segment(volume, *arguments, "--out", out / "m.nrrd", "--logits", out / "l.npy", "--report", out / "r.json") == 0
+    assert (
+        segment(volume, *arguments, "--out", out / "m.nrrd", "--logits", out / "l.npy", "--report", out / "r.json") == 0
+    )
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "m.nrrd")))
     assert labels[10, 14, 11] == 1
     assert labels[10, 14, 21] == 2
@@ -141,7 +148,9 @@ def test_a_mask_prompt_keeps_its_slice_voxel_for_voxel(volume: Path, out: Path, 
     assert labels[8].any()
 
 
-def test_a_batch_does_every_volume_and_names_the_bad_one(volume: Path, out: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_batch_does_every_volume_and_names_the_bad_one(
+    volume: Path, out: Path, capsys: pytest.CaptureFixture
+) -> None:
     written_volume(volume.parent / "second.nrrd")
     batch = volume.parent / "prompts.csv"
     batch.write_text(
@@ -211,7 +220,9 @@ def test_bad_options_give_one_sentence_exit_code_2_and_no_file(
     volume: Path, out: Path, case: str, capsys: pytest.CaptureFixture
 ) -> None:
     arguments, words = BAD_INPUT[case]
-    assert main(["segment", str(volume), *arguments, "--out", str(out / "m.nrrd"), "--report", str(out / "r.json")]) == 2
+    assert (
+        main(["segment", str(volume), *arguments, "--out", str(out / "m.nrrd"), "--report", str(out / "r.json")]) == 2
+    )
     said = capsys.readouterr()
     assert words in said.err
     assert said.err.startswith("medsam2: ")
@@ -246,7 +257,9 @@ def bad_volumes(folder: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
-@pytest.mark.parametrize("case", ["missing", "4D", "RGB", "truncated", "not a volume", "empty folder", "no finite voxel"])
+@pytest.mark.parametrize(
+    "case", ["missing", "4D", "RGB", "truncated", "not a volume", "empty folder", "no finite voxel"]
+)
 def test_bad_volumes_give_one_sentence_exit_code_2_and_no_file(
     out: Path, tmp_path: Path, case: str, capfd: pytest.CaptureFixture
 ) -> None:
@@ -341,3 +354,50 @@ def test_help_prints_the_defaults_that_depend_on_the_model(capsys: pytest.Captur
     said = capsys.readouterr().out
     for words in ("--zoom auto (1.7 times the object)", "--fit stretch", "default temporal", "exit"):
         assert words in said or words == "exit"
+
+
+class RunsCode:
+    """A pickle that would make a file if it were ever run."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.witness),)
+
+
+def bad_checkpoints(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that are no usable checkpoint, each with a word of the sentence that says so."""
+    tensors = small_network().state_dict()
+    whole = folder / "whole.pt"
+    torch.save({"model": tensors}, whole)
+    truncated = folder / "truncated.pt"
+    truncated.write_bytes(whole.read_bytes()[:-5000])
+    missing = folder / "missing.pt"
+    published = write_published(folder / "published.pt")
+    content = torch.load(published, weights_only=True)
+    del content["model"]["maskmem_tpos_enc"]
+    torch.save(content, missing)
+    other = folder / "other.pt"
+    torch.save({"model": {"backbone.weight": torch.zeros(3, 3)}}, other)
+    malicious = folder / "malicious.pt"
+    torch.save({"model": RunsCode(folder / "witness")}, malicious)
+    return {
+        "truncated": (truncated, "truncated.pt"),
+        "missing keys": (missing, "maskmem_tpos_enc"),
+        "another architecture": (other, "other.pt"),
+        "malicious": (malicious, "malicious.pt"),
+    }
+
+
+@pytest.mark.parametrize("case", ["truncated", "missing keys", "another architecture", "malicious"])
+def test_bad_checkpoints_give_one_sentence_exit_code_2_and_run_no_code(
+    volume: Path, out: Path, tmp_path: Path, case: str, capfd: pytest.CaptureFixture
+) -> None:
+    file, words = bad_checkpoints(tmp_path)[case]
+    assert segment(volume, "--point", POINT, "--model", file, "--out", out / "m.nrrd") == 2
+    said = capfd.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1, said
+    assert list(out.iterdir()) == []
+    assert not (tmp_path / "witness").exists()

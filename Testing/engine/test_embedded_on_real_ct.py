@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from MedSAM2Lib.weights.loading import load_network
-from Testing.benchmarks.bench_real_ct import real_cases, rows
+from Testing.benchmarks.real_ct import real_cases, rows
 
 
 def test_a_box_on_real_organs_and_lesions_beats_the_true_key_slice_repeated(shared_data: Path) -> None:

@@ -63,6 +63,14 @@ def test_out_of_memory_first_frees_the_features_then_halves_the_batch_and_says_s
     assert "at most 2 slices" in context.notices[-1]
 
 
+def test_a_cpu_without_memory_is_recognised_and_other_errors_pass() -> None:
+    context = ExecutionContext(torch.device("cpu"), torch.float32)
+    with pytest.raises(DeviceError, match="no memory left"):
+        context.retry_with_less_memory(lambda: torch.empty(1 << 60, dtype=torch.uint8), lambda: False)
+    with pytest.raises(RuntimeError, match="shapes"):
+        context.retry_with_less_memory(lambda: torch.ones(2, 3) @ torch.ones(2, 3), lambda: False)
+
+
 def test_out_of_memory_for_a_single_slice_says_what_to_do() -> None:
     context = ExecutionContext(torch.device("cpu"), torch.float32, batch_limit=2)
     memory = TightMemory(capacity=0, cached=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from MedSAM2Lib.errors import InputError, OutputError, PromptError
 from MedSAM2Lib.volume.io import MASK_SUFFIXES, read_mask, write_mask

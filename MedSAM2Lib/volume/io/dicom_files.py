@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from MedSAM2Lib.errors import VolumeError
 from MedSAM2Lib.volume.io.quiet import quiet

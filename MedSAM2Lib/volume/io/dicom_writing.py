@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import OutputError, VolumeError

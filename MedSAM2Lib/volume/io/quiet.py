@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 _STANDARD_ERROR = 2
 _TURN = threading.RLock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from MedSAM2Lib.volume.io.arrays import ARRAY_SUFFIXES, read_array_volume
 from MedSAM2Lib.volume.io.dicom_files import starts_as_dicom

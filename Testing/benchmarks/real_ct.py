@@ -1,6 +1,6 @@
 """The embedded model on real CT, from one box and from one click: 2D and 3D Dice, beside the key slice repeated.
 
-    python Testing/benchmarks/bench_real_ct.py [MODEL]      (default: embedded)
+    python -m Testing.benchmarks.real_ct [MODEL]      (default: embedded)
 
 Prompts are made from the truth on the object's largest slice along k: its tight box, or its deepest point.
 """
