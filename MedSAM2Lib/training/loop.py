@@ -149,15 +149,19 @@ class Trainer:
         return self.average.network
 
     def _describe(self) -> None:
-        """Note down what this run is, for whoever packages or repeats it."""
+        """Note down what this run is, for whoever packages or repeats it: also its planned length and every change of it."""
+        path = self.config.out / RUN_NAME
+        plan = {"from_step": self.progress.step, "frames": self.config.schedule.frames}
+        plans = json.loads(path.read_text())["plans"] if self.progress.step and path.exists() else []
         described = {
             "command": self.config.command,
             "seed": self.config.seed,
             "bodies": len(self.bodies),
+            "plans": plans if plans and plans[-1]["frames"] == plan["frames"] else [*plans, plan],
             "schedule": asdict(self.config.schedule),
             "network": self.network_config.to_dict(),
         }
-        (self.config.out / RUN_NAME).write_text(json.dumps(described, indent=1))
+        path.write_text(json.dumps(described, indent=1))
 
     def _due(self, every: int, before: int) -> bool:
         return before // every != self.progress.frames // every

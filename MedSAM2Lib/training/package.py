@@ -26,7 +26,8 @@ def averaged_network(run: Path) -> tuple[Sam2Network, dict[str, Any]]:
     """The averaged network of a run's last checkpoint, and how it was trained.
 
     Returns:
-        The network in evaluation mode; and ``command``, ``seed``, ``frames`` (so far), ``frames_planned``, ``steps``.
+        The network in evaluation mode; and ``command``, ``seed``, ``frames`` (so far), ``steps``, and ``plans``: the
+        run's planned length in frames, and every change of it.
 
     Raises:
         InputError: ``E_NO_RUN`` where the folder holds no run.
@@ -45,7 +46,7 @@ def averaged_network(run: Path) -> tuple[Sam2Network, dict[str, Any]]:
         "command": described["command"],
         "seed": described["seed"],
         "frames": int(state["frames"]),
-        "frames_planned": described["schedule"]["frames"],
+        "plans": described["plans"],
         "steps": int(state["step"]),
     }
     return network.eval(), training
@@ -55,7 +56,8 @@ def package(run: Path, out: Path, name: str, version: str) -> int:
     """Write the model file of a run; returns its size in bytes.
 
     The metadata hold ``format``, ``config`` (JSON of ``NetworkConfig.to_dict``), ``name``, ``version`` and ``training``
-    (JSON: command, seed, frames). Raises InputError ``E_NO_RUN``, OutputError ``E_MODEL_TOO_LARGE`` over 15 MB.
+    (JSON of what ``averaged_network`` returns). Raises InputError ``E_NO_RUN``; OutputError ``E_MODEL_TOO_LARGE`` for
+    more than 15 MB.
     """
     network, training = averaged_network(run)
     expected = 2 * sum(tensor.numel() for tensor in network.state_dict().values())

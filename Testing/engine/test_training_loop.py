@@ -60,6 +60,18 @@ def test_a_resumed_run_repeats_the_uninterrupted_one(tmp_path: Path) -> None:
         assert torch.equal(tensor, parts.state_dict()[name]), name
 
 
+def test_a_change_of_length_is_noted_down(tmp_path: Path) -> None:
+    first = trainer(tmp_path)
+    first.run(stop_after_steps=3)
+    first.save()
+    longer = replace(first.config, schedule=replace(SCHEDULE, frames=80))
+    second = Trainer(TINY, longer, [body()], [], report=lambda line: None)
+    second.resume()
+    second.run(stop_after_steps=1)
+    described = json.loads((tmp_path / "run.json").read_text())
+    assert described["plans"] == [{"from_step": 0, "frames": 60}, {"from_step": 3, "frames": 80}]
+
+
 def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         trainer(tmp_path).resume()
@@ -92,7 +104,8 @@ def test_a_packaged_run_loads_from_the_file_alone(tmp_path: Path) -> None:
     assert (metadata["name"], metadata["version"]) == ("tiny", "1.2.3")
     assert NetworkConfig.from_dict(json.loads(metadata["config"])) == TINY
     training = json.loads(metadata["training"])
-    assert training == {"command": "a test", "seed": 5, "frames": 8, "frames_planned": 60, "steps": 2}
+    plans = [{"from_step": 0, "frames": 60}]
+    assert training == {"command": "a test", "seed": 5, "frames": 8, "steps": 2, "plans": plans}
     loaded = load_network(out).network
     pixels = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
