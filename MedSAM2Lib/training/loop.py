@@ -149,7 +149,7 @@ class Trainer:
         return self.average.network
 
     def _describe(self) -> None:
-        """Note down what this run is, for whoever packages or repeats it: also its planned length and every change of it."""
+        """Note down what this run is, also its planned length and every change of it, for whoever repeats it."""
         path = self.config.out / RUN_NAME
         plan = {"from_step": self.progress.step, "frames": self.config.schedule.frames}
         plans = json.loads(path.read_text())["plans"] if self.progress.step and path.exists() else []
