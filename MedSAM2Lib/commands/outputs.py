@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import InputError, OutputError
 from MedSAM2Lib.types import NOT_COMPUTED, FloatArray, array_dimension
-from MedSAM2Lib.volume.io import MASK_SUFFIXES, write_mask
+from MedSAM2Lib.volume.io import MASK_SUFFIXES, replacing, write_mask
 
 if TYPE_CHECKING:
-    from MedSAM2Lib.commands.segment_job import Segmentation
+    from MedSAM2Lib.commands.segmentation import Segmentation
 
 _FILL_BYTES = 1 << 24
 
@@ -67,20 +66,17 @@ def check_folder(folder: Path, path: Path) -> None:
         )
 
 
-def write_outputs(done: Segmentation, outputs: Outputs) -> list[int]:
-    """Writes the mask and the logits; returns the voxel count of each object.
+def write_outputs(done: Segmentation, outputs: Outputs) -> None:
+    """Fills ``done.labels`` and writes the mask and the logits.
 
     Each slice's logits are brought to voxels once; where objects overlap, the larger logit keeps the voxel.
     """
-    labels = np.zeros(done.volume.array.shape, dtype=np.uint8 if len(done.names) < 256 else np.uint16)
-    shape = (len(done.names), *labels.shape) if len(done.names) > 1 else labels.shape
+    shape = (len(done.names), *done.labels.shape) if len(done.names) > 1 else done.labels.shape
     done.session.features.clear()
     with logits_file(outputs.logits, shape) as stored:
         for index in sorted({index for _, index in done.results}):
-            _write_slice(done, index, labels, stored)
-        write_mask(outputs.mask, labels, done.volume, done.names)
-    counts = np.bincount(labels.ravel(), minlength=len(done.names) + 1)
-    return [int(count) for count in counts[1:]]
+            _write_slice(done, index, stored)
+        write_mask(outputs.mask, done.labels, done.volume, done.names)
 
 
 @contextmanager
@@ -92,20 +88,9 @@ def logits_file(path: Path | None, shape: tuple[int, ...]) -> Iterator[Path | No
     if path is None:
         yield None
         return
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         _reserve(partial, shape)
         yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            "E_OUT_WRITE",
-            "{path} could not be written ({reason}): free some space or choose another place.",
-            path=path,
-            reason=error.strerror or error,
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> None:
@@ -126,7 +111,7 @@ def _store(file: Path, object_id: int, place: tuple[slice | int, ...], logits: F
     target[place] = logits
 
 
-def _write_slice(done: Segmentation, index: int, labels: NDArray, stored: Path | None) -> None:
+def _write_slice(done: Segmentation, index: int, stored: Path | None) -> None:
     best: FloatArray | None = None
     for object_id in range(1, len(done.names) + 1):
         result = done.results.get((object_id, index))
@@ -139,7 +124,7 @@ def _write_slice(done: Segmentation, index: int, labels: NDArray, stored: Path |
         if best is None:
             best = np.zeros_like(logits)
         wins = logits > best
-        labels[place][wins] = object_id
+        done.labels[place][wins] = object_id
         best[wins] = logits[wins]
 
 

@@ -10,19 +10,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from MedSAM2Lib import __version__
-from MedSAM2Lib.errors import OutputError
+from MedSAM2Lib.volume.io import replacing
 
 if TYPE_CHECKING:
-    from MedSAM2Lib.commands.segment_job import ReadyModel, Segmentation, SegmentSettings
+    from MedSAM2Lib.commands.segmentation import ReadyModel, Segmentation, SegmentSettings
 
 _PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "safetensors")
 
 
-def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSettings, voxels: list[int]) -> dict[str, Any]:
-    """The report as plain data; ``voxels`` is the voxel count of each object in the mask."""
+def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSettings) -> dict[str, Any]:
+    """The report as plain data."""
     session, loaded = done.session, model.loaded
     return {
         "program": {"name": "medsam2", "version": __version__, "command": sys.argv},
@@ -54,32 +55,22 @@ def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSetting
         "slices_computed": len(done.results),
         "slices_encoded": session.features.counts.encoded,
         "notices": list(model.context.notices),
-        "objects": [_object_report(done, place + 1, name, voxels[place]) for place, name in enumerate(done.names)],
+        "objects": [_object_report(done, place + 1, name) for place, name in enumerate(done.names)],
     }
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Writes the report whole or not at all; raises OutputError."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            "E_OUT_WRITE",
-            "{path} could not be written ({reason}): free some space or choose another place.",
-            path=path,
-            reason=error.strerror or error,
-        ) from error
 
 
-def _object_report(done: Segmentation, object_id: int, name: str, voxels: int) -> dict[str, Any]:
+def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, Any]:
     results = [result for (owner, _), result in sorted(done.results.items()) if owner == object_id]
     return {
         "name": name,
         "label": object_id,
-        "voxels": voxels,
+        "voxels": int(np.count_nonzero(done.labels == object_id)),
         "region": list(results[0].frame.region) if results else None,
         "slices": [
             {

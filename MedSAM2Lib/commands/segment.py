@@ -10,7 +10,7 @@ from MedSAM2Lib.commands.prompt_options import add_prompt_options
 from MedSAM2Lib.errors import InputError
 
 if TYPE_CHECKING:
-    from MedSAM2Lib.commands.segment_job import SegmentSettings
+    from MedSAM2Lib.commands.segmentation import SegmentSettings
 
 EPILOG = """
 defaults that depend on the model
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 def settings_from(options: argparse.Namespace) -> SegmentSettings:
     """The options as one typed object, after the checks that need no file. Raises InputError."""
-    from MedSAM2Lib.commands.segment_job import SegmentSettings
+    from MedSAM2Lib.commands.segmentation import SegmentSettings
 
     _check_not_yet(options)
     if (options.volume is None) == (options.batch is None):

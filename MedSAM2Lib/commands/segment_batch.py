@@ -9,7 +9,8 @@ from pathlib import Path
 
 from MedSAM2Lib.commands.outputs import Outputs, check_folder, check_outputs
 from MedSAM2Lib.commands.prompt_options import WrittenPrompt, objects_from
-from MedSAM2Lib.commands.segment_job import EXIT_INTERRUPTED, ReadyModel, SegmentSettings, finish, load_model, segment
+from MedSAM2Lib.commands.segment_job import finish, load_model, segment
+from MedSAM2Lib.commands.segmentation import EXIT_INTERRUPTED, ReadyModel, SegmentSettings
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.volume.io import read_mask, read_volume
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -15,74 +12,15 @@ from tqdm import tqdm
 from MedSAM2Lib.commands.outputs import Outputs, check_outputs, write_outputs
 from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, objects_from
 from MedSAM2Lib.commands.report import build_report, write_report
-from MedSAM2Lib.tracking.device import ExecutionContext, choose_device, execution_context
-from MedSAM2Lib.tracking.engine import EngineOptions, Sam2Engine, options_for, small_on_cpu, stop_rule_for
+from MedSAM2Lib.commands.segmentation import ReadyModel, Segmentation, SegmentSettings
+from MedSAM2Lib.tracking.device import choose_device, execution_context
+from MedSAM2Lib.tracking.engine import Sam2Engine, options_for, small_on_cpu, stop_rule_for
 from MedSAM2Lib.tracking.session import TrackingSession
-from MedSAM2Lib.types import Axis, PropagationRequest, SliceKey, SliceResult
+from MedSAM2Lib.types import PropagationRequest, SliceKey, SliceResult
 from MedSAM2Lib.volume.intensity import parse_window
 from MedSAM2Lib.volume.io import read_mask, read_volume
 from MedSAM2Lib.volume.volume import Volume
-from MedSAM2Lib.weights.loading import LoadedModel, load_network
-
-EXIT_INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class SegmentSettings:
-    """The options of ``medsam2 segment``, typed; ``range`` is inclusive, ``stop`` whether the stop rule is on."""
-
-    volume: Path | None
-    out: Path
-    logits: Path | None = None
-    report: Path | None = None
-    series: str | None = None
-    axis: Axis = "k"
-    memory: str = "temporal"
-    range: tuple[int, int] | None = None
-    stop: bool = True
-    model: str = "embedded"
-    image_size: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    window: str = "auto"
-    fit: str | None = None
-    zoom: str = "auto"
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class ReadyModel:
-    """A model on its device with the options that go with it."""
-
-    loaded: LoadedModel
-    context: ExecutionContext
-    options: EngineOptions
-
-
-@dataclass
-class Segmentation:
-    """What came out for one volume: results by (object id, slice index), and whether it was cut short."""
-
-    volume: Volume
-    session: TrackingSession
-    names: list[str]
-    results: dict[tuple[int, int], SliceResult] = field(default_factory=dict)
-    interrupted: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 130 where Ctrl-C ended it."""
-        return EXIT_INTERRUPTED if self.interrupted else 0
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Adds the time spent inside to ``seconds[stage]``."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+from MedSAM2Lib.weights.loading import load_network
 
 
 def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> Segmentation:
@@ -136,9 +74,9 @@ def segment(
 def finish(done: Segmentation, model: ReadyModel, settings: SegmentSettings, outputs: Outputs) -> None:
     """Writes the mask, the logits and the report, and says what was done."""
     with done.timed("write"):
-        voxels = write_outputs(done, outputs)
+        write_outputs(done, outputs)
     if outputs.report is not None:
-        write_report(outputs.report, build_report(done, model, settings, voxels))
+        write_report(outputs.report, build_report(done, model, settings))
     for sentence in model.context.notices:
         print(f"note: {sentence}", file=sys.stderr)
     count, seconds = len(done.results), done.seconds["propagation"]

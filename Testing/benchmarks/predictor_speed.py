@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from Testing.engine import reference_sam2 as reference
-from Testing.engine.test_tracking_parity import our_logits, prompts_for, their_logits
+from Testing.engine.reference_tracking import our_logits, prompts_for, their_logits
 
 SIZE = 512
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from MedSAM2Lib.volume.io.dicom_files import DicomSeries, list_dicom_series
 from MedSAM2Lib.volume.io.dicom_writing import write_dicom_series
 from MedSAM2Lib.volume.io.masks import MASK_SUFFIXES, read_mask, write_mask
+from MedSAM2Lib.volume.io.outputs import replacing
 from MedSAM2Lib.volume.io.reading import read_volume
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "list_dicom_series",
     "read_mask",
     "read_volume",
+    "replacing",
     "write_dicom_series",
     "write_mask",
 ]
