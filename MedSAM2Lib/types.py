@@ -11,7 +11,7 @@ Conventions, everywhere in this package:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol, Union
 
 import numpy as np
@@ -153,19 +153,22 @@ class StopRule:
 
     enabled: bool = True
     object_score: float = 0.0
-    predicted_iou: float = 0.4
+    predicted_iou: float = 0.0
     misses: int = 2
 
 
 @dataclass(frozen=True)
 class PropagationRequest:
-    """What to propagate: objects (all by default), the axis, an inclusive range of slices, when to stop."""
+    """What to propagate: objects (all by default), the axis, an inclusive range of slices, when to stop.
+
+    ``stop`` None is the rule that the engine's model is good for.
+    """
 
     axis: Axis = "k"
     object_ids: Sequence[int] | None = None
     first: int | None = None
     last: int | None = None
-    stop: StopRule = field(default_factory=StopRule)
+    stop: StopRule | None = None
 
 
 class VolumeData(Protocol):

@@ -164,7 +164,7 @@ class SelfSortingMemory:
         if query.embedding is None or not kept:
             return kept[:count]
         embeddings = torch.cat([entry.embedding for entry in kept if entry.embedding is not None])
-        similarity = cosine_to(query.embedding, embeddings)
+        similarity = cosine_to(query.embedding, embeddings).cpu()
         if self.options.resampling == "drawn":
             generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + query.slice_index)
             drawn = torch.multinomial(similarity.softmax(0), count, replacement=True, generator=generator)

@@ -13,6 +13,7 @@ from MedSAM2Lib.types import (
     PointPrompt,
     Prompt,
     PropagationRequest,
+    SliceKey,
     array_dimension,
     ijk_position,
     in_plane_axes,
@@ -158,6 +159,24 @@ def check_together(prompts: Sequence[Prompt]) -> None:
                 other = points[slice_pixel(prompt.ijk, key.axis)]
                 if other.positive != prompt.positive:
                     _conflict("a positive and a negative point in one place", key.axis, key.index, "remove one")
+
+
+def no_object(object_id: int) -> PromptError:
+    """The error of an id that no object has."""
+    return PromptError(
+        "E_NO_OBJECT", "There is no object {object_id} in this session: add it first.", object_id=object_id
+    )
+
+
+def no_prompt_on(key: SliceKey, name: str) -> PromptError:
+    """The error of a preview without a prompt."""
+    return PromptError(
+        "E_NO_PROMPT",
+        "Slice {index} of axis {axis} has no prompt for '{name}': add a point, a box or a mask on it first.",
+        index=key.index,
+        axis=key.axis,
+        name=name,
+    )
 
 
 def _conflict(what: str, axis: Axis, index: int, remedy: str) -> None:

@@ -14,7 +14,7 @@ from MedSAM2Lib.errors import DeviceError
 
 Result = TypeVar("Result")
 
-_OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory")
+_OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "not enough memory", "ALLOC_FAILED")
 _PROBE_SIDE = 512
 _PROBE_REPEATS = 5
 _BF16_MUST_BE_FASTER_BY = 1.3
@@ -56,13 +56,9 @@ class ExecutionContext:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if not self._make_room(free_memory):
-                    raise DeviceError(
-                        "E_DEVICE_MEMORY",
-                        "The device {device} has no memory left for one slice: close other programs that use it, "
-                        "or choose a smaller --image-size, a smaller model or another --device.",
-                        device=self.device,
-                    ) from None
+            # Outside the except block, whose traceback would keep the failed step's tensors alive.
+            if not self._make_room(free_memory):
+                raise no_memory(self.device)
 
     def _make_room(self, free_memory: Callable[[], bool]) -> bool:
         if free_memory():
@@ -75,6 +71,16 @@ class ExecutionContext:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return True
+
+
+def no_memory(device: torch.device) -> DeviceError:
+    """The error of a device that cannot even hold one slice."""
+    return DeviceError(
+        "E_DEVICE_MEMORY",
+        "The device {device} has no memory left for one slice: close other programs that use it, "
+        "or choose a smaller --image-size, a smaller model or another --device.",
+        device=device,
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -92,9 +98,9 @@ def choose_device(name: str) -> torch.device:
     has_mps = torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
-    kind, _, number = name.partition(":")
+    kind, colon, number = name.partition(":")
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(has_mps)}
-    if kind not in present or (number and not number.isdigit()):
+    if kind not in present or (colon and not (number.isascii() and number.isdecimal())):
         raise DeviceError(
             "E_DEVICE_UNKNOWN", "There is no kind of device called '{name}': use cpu, cuda, mps or auto.", name=name
         )

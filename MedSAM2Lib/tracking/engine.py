@@ -16,7 +16,7 @@ from MedSAM2Lib.tracking.features import DEFAULT_HOST_BYTES, FeatureCache
 from MedSAM2Lib.tracking.runner import NetworkRunner
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.tracking.view import LETTERBOX, STRETCH, VolumeView
-from MedSAM2Lib.types import StopRule
+from MedSAM2Lib.types import SegmentationEngine, StopRule, VolumeData
 from MedSAM2Lib.volume.intensity import Window, automatic_window
 from MedSAM2Lib.volume.volume import Volume, replace_non_finite
 
@@ -64,7 +64,7 @@ def stop_rule_for(config: NetworkConfig, enabled: bool) -> StopRule:
     return StopRule(enabled=enabled, predicted_iou=config.stop_predicted_iou)
 
 
-class Sam2Engine:
+class Sam2Engine(SegmentationEngine):
     """Opens sessions with one network.
 
     Args:
@@ -78,18 +78,18 @@ class Sam2Engine:
         self.context = context
         self.options = options
 
-    def open(self, volume: Volume) -> TrackingSession:
+    def open(self, volume: VolumeData) -> TrackingSession:
         """A session on a volume; voxels that are not finite are replaced, with a notice. Raises VolumeError."""
-        volume, replaced = replace_non_finite(volume)
+        volume, replaced = replace_non_finite(Volume(volume.array, volume.ijk_to_world, volume.name))
         if replaced:
-            self.context.notice(
-                f"{replaced} voxels are not finite numbers; the lowest finite value stands in for them."
-            )
+            what = "1 voxel is not a finite number" if replaced == 1 else f"{replaced} voxels are not finite numbers"
+            self.context.notice(f"{what}: the lowest finite value stands in.")
         window = self.options.window or automatic_window(volume)
         view = VolumeView(volume, window, self.options.fit, self.network.config.image_size)
         features = FeatureCache(self.context.device, self.options.host_cache_bytes)
         runner = NetworkRunner(self.network, self.context, features.move_to_host)
-        return TrackingSession(view, runner, features, self._new_bank, self.options.zoom)
+        stop = stop_rule_for(self.network.config, enabled=True)
+        return TrackingSession(view, runner, features, self._new_bank, self.options.zoom, stop)
 
     def _new_bank(self) -> MemoryBank:
         config = self.network.config

@@ -30,6 +30,11 @@ class Lane:
     def active(self) -> bool:
         return not self.stopped and (self.end - self.position) * self.direction >= 0
 
+    def stop(self) -> None:
+        """Ends the lane where it is; what it holds back is dropped."""
+        self.stopped = True
+        self.waiting.clear()
+
     @property
     def past_prompts(self) -> bool:
         """Whether no prompted slice lies ahead; before that a lane never stops by itself."""
@@ -57,8 +62,8 @@ def lanes_for(object_id: int, tracker: Tracker, first: int, last: int) -> list[L
 def propagate(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> Iterator[Progress]:
     """Yields each slice once, in rounds over the lanes; the steps of a round share batches where the device gains.
 
-    A miss (see ``StopRule``) is held back until the next slice tells whether the object goes on: then it is yielded
-    as it is, else as absent. Prompted slices are yielded as they stand.
+    A miss (see ``StopRule``) is held back until the next slices tell whether the object goes on: then it is yielded
+    as it is, and as absent if they end the direction. Prompted slices are yielded as they stand.
     """
     while any(lane.active for lane in lanes):
         moving = [lane for lane in lanes if lane.active]
@@ -68,7 +73,7 @@ def propagate(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> I
         for start in range(0, len(moving), limit):
             yield from _advance(moving[start : start + limit], runner, stop)
     for lane in lanes:
-        yield from _give_up(lane)
+        yield from _release(lane)
 
 
 def is_miss(record: SliceRecord, rule: StopRule) -> bool:
@@ -94,8 +99,9 @@ def _prompted_ahead(lanes: Sequence[Lane]) -> Iterator[Progress]:
 
 
 def _advance(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> Iterator[Progress]:
-    steps = [lane.tracker.step(lane.position, lane.direction) for lane in lanes]
-    for lane, step, outcome in zip(lanes, steps, runner.track(steps)):
+    going = [lane for lane in lanes if lane.active]  # a caller may have stopped some while they had our last slice
+    steps = [lane.tracker.step(lane.position, lane.direction) for lane in going]
+    for lane, step, outcome in zip(going, steps, runner.track(steps)):
         record = lane.tracker.accept(step, outcome)
         may_stop = stop.enabled and lane.past_prompts
         lane.position += lane.direction

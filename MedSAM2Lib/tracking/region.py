@@ -1,4 +1,7 @@
-"""Which region to show for a click, whose object has no known size: several are tried, the best one is refitted."""
+"""Which region to show for an object's prompts: one for all prompted slices of an axis, whatever their order.
+
+Boxes and masks tell the object's size. A click does not: several regions are tried, and the best one is refitted.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MedSAM2Lib.tracking.view import mask_extent
-from MedSAM2Lib.types import BoolArray, FloatArray
-from MedSAM2Lib.volume.region import Region, SliceGrid, around_extent, click_sides, square_holding
+from MedSAM2Lib.tracking.view import mask_extent, prompt_extent, row_column
+from MedSAM2Lib.types import BoolArray, FloatArray, PointPrompt, Prompt, SliceKey
+from MedSAM2Lib.volume.region import Extent, Region, SliceGrid, around_extent, click_sides, square_holding, union
 
 _BORDER_PENALTY = 0.5
 
@@ -25,17 +28,37 @@ class Trial:
     present: bool
 
 
-def around_points(
-    grid: SliceGrid, points: Sequence[tuple[float, float]], zoom: float, try_region: Callable[[Region], Trial]
-) -> Region:
-    """The region for clicks, (row, column) in voxel edges: ``zoom`` times the mask of the best trial.
+TryRegion = Callable[[Sequence[Prompt], Region], Trial]
+"""Decodes the prompts of one slice in a region."""
 
-    Where not even the best trial has a mask, its own region stays.
+
+def choose_region(grid: SliceGrid, prompts: Sequence[Prompt], zoom: float, try_region: TryRegion) -> Region:
+    """The smallest square that holds what each prompted slice asks for; prompts are all on one axis.
+
+    Where some slice has a box or a mask, clicks elsewhere only have to lie inside; clicks alone are tried at several
+    scales, slice by slice.
     """
-    trials = [try_region(square_holding(grid, points, side)) for side in click_sides(grid)]
-    best = max(trials, key=worth)
-    extent = mask_extent(best.mask_on_voxels)
-    return best.region if extent is None else around_extent(grid, extent, zoom)
+    slices = [on_slice(prompts, key) for key in dict.fromkeys(prompt.slice for prompt in prompts)]
+    extents = [extent for extent in map(known_extent, slices) if extent is not None]
+    if extents:
+        regions = [around_extent(grid, extent, zoom) for extent in extents]
+        clicks = [
+            square_holding(grid, clicked(each), 0.0) for each in slices if known_extent(each) is None and clicked(each)
+        ]
+        return union(grid, [*regions, *(click for click in clicks if not _inside(click, union(grid, regions)))])
+    return union(grid, [_region_for_clicks(grid, each, zoom, try_region) for each in slices])
+
+
+def holds(region: Region | None, prompts: Sequence[Prompt]) -> bool:
+    """Whether a region (None: whole slices) shows all boxes, masks and positive clicks."""
+    if region is None:
+        return True
+    top, left, bottom, right = region
+    return all(
+        top <= extent[0] and left <= extent[1] and extent[2] < bottom and extent[3] < right
+        for extent in map(prompt_extent, prompts)
+        if extent is not None
+    )
 
 
 def worth(trial: Trial) -> float:
@@ -45,3 +68,40 @@ def worth(trial: Trial) -> float:
     mask = trial.logits > 0
     touching = float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean())
     return trial.predicted_iou - _BORDER_PENALTY * (float(touching > 0) + touching)
+
+
+def on_slice(prompts: Sequence[Prompt], key: SliceKey) -> list[Prompt]:
+    """The prompts of one slice."""
+    return [prompt for prompt in prompts if prompt.slice == key]
+
+
+def known_extent(prompts: Sequence[Prompt]) -> Extent | None:
+    """What a slice's box or mask spans together with its positive clicks; None for a slice of clicks alone."""
+    if all(isinstance(prompt, PointPrompt) for prompt in prompts):
+        return None
+    extents = [extent for extent in map(prompt_extent, prompts) if extent is not None]
+    tops, lefts, bottoms, rights = zip(*extents)
+    return min(tops), min(lefts), max(bottoms), max(rights)
+
+
+def clicked(prompts: Sequence[Prompt]) -> list[tuple[float, float]]:
+    """The positive clicks of a slice as (row, column) in voxel edges; all clicks where none is positive."""
+    points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
+    wanted = [point for point in points if point.positive] or points
+    places = [row_column(point.ijk, point.axis) for point in wanted]
+    return [(row + 0.5, column + 0.5) for row, column in places]
+
+
+def _region_for_clicks(grid: SliceGrid, prompts: Sequence[Prompt], zoom: float, try_region: TryRegion) -> Region:
+    """``zoom`` times the mask of the best trial; where not even that has a mask, the trial's own region."""
+    trials = [try_region(prompts, square_holding(grid, clicked(prompts), side)) for side in click_sides(grid)]
+    best = max(trials, key=worth)
+    extent = mask_extent(best.mask_on_voxels)
+    if extent is None:
+        return best.region
+    region = around_extent(grid, extent, zoom)
+    return region if holds(region, prompts) else union(grid, [region, square_holding(grid, clicked(prompts), 0.0)])
+
+
+def _inside(inner: Region, outer: Region) -> bool:
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]

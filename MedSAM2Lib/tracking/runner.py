@@ -45,7 +45,11 @@ class NetworkPrompts:
 
 @dataclass(frozen=True, eq=False)
 class SliceRecord:
-    """What is known of one object on one slice: logits [1, 1, s, s] fp32 and pointer [1, C] on the network's device."""
+    """What is known of one object on one slice: logits [1, 1, s, s] fp32 and pointer [1, C] on the network's device.
+
+    ``direction`` is 0 for a prompted slice; ``corrected_from`` is then the direction in which it was tracked before, 0
+    if it never was.
+    """
 
     index: int
     direction: Direction
@@ -53,6 +57,7 @@ class SliceRecord:
     predicted_iou: float
     object_score: float
     pointer: Tensor
+    corrected_from: Direction = 0
 
     @property
     def prompted(self) -> bool:
@@ -97,7 +102,7 @@ class NetworkRunner:
 
     def encode(self, image: Tensor) -> SliceFeatures:
         """Features of one slice, image [S, S] in 0..1, in the run's precision."""
-        return self._run(lambda: self._encode(image))
+        return self.guarded(lambda: self._encode(image))
 
     def decode_prompts(
         self,
@@ -108,15 +113,15 @@ class NetworkRunner:
         memory: MemorySelection | None = None,
     ) -> SliceRecord:
         """The prompted slice. Without ``memory`` it is an initial conditioning slice (SAM 2: no memory attention)."""
-        return self._run(lambda: self._decode_prompts(index, features, prompts, previous_logits, memory))
+        return self.guarded(lambda: self._decode_prompts(index, features, prompts, previous_logits, memory))
 
     def track(self, steps: Sequence[TrackStep]) -> list[TrackOutcome]:
         """Tracked slices in the order of ``steps``; those alike in shape share a batch, up to the context's limit."""
-        return self._run(lambda: self._track_all(steps))
+        return self.guarded(lambda: self._track_all(steps))
 
     def encode_prompted_memory(self, features: SliceFeatures, record: SliceRecord) -> Tensor:
         """The memory map of a prompted slice: its logits are made binary first, as published."""
-        return self._run(
+        return self.guarded(
             lambda: self._memory_map(
                 features.top,
                 record.low_res_logits,
@@ -125,12 +130,14 @@ class NetworkRunner:
             )
         )
 
-    def _run(self, step: Callable[[], Result]) -> Result:
-        def guarded() -> Result:
+    def guarded(self, step: Callable[[], Result]) -> Result:
+        """Runs a step without gradients, in the run's precision, again with less if memory runs out."""
+
+        def attempt() -> Result:
             with torch.inference_mode(), self.context.autocast():
                 return step()
 
-        return self.context.retry_with_less_memory(guarded, self._free_memory)
+        return self.context.retry_with_less_memory(attempt, self._free_memory)
 
     def _encode(self, image: Tensor) -> SliceFeatures:
         config = self.config

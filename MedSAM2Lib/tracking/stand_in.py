@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MedSAM2Lib.tracking.checks import check_prompt, check_range, prompted_slices, slice_pixel
+from MedSAM2Lib.tracking.checks import (
+    check_prompt,
+    check_range,
+    check_together,
+    no_object,
+    no_prompt_on,
+    prompted_slices,
+    slice_pixel,
+)
 from MedSAM2Lib.types import (
     Axis,
     BoolArray,
@@ -22,6 +31,7 @@ from MedSAM2Lib.types import (
     PointPrompt,
     Prompt,
     PropagationRequest,
+    SegmentationEngine,
     SegmentationSession,
     SliceFrame,
     SliceKey,
@@ -41,7 +51,7 @@ class _GrownObject:
     prompts: list[Prompt] = field(default_factory=list)
 
 
-class RegionGrowingEngine:
+class RegionGrowingEngine(SegmentationEngine):
     """Opens sessions that grow regions; ``tolerance`` in the volume's units, a tenth of its range if not given."""
 
     def __init__(self, tolerance: float | None = None) -> None:
@@ -70,30 +80,43 @@ class RegionGrowingSession(SegmentationSession):
 
     def add_prompt(self, object_id: int, prompt: Prompt) -> None:
         """Adds a prompt after the checks that every engine makes."""
+        grown = self._object(object_id)
         check_prompt(prompt, self._array.shape)
-        self._objects[object_id].prompts.append(prompt)
+        check_together([*(other for other in grown.prompts if other.slice == prompt.slice), prompt])
+        grown.prompts.append(prompt)
 
     def clear_prompts(self, object_id: int, key: SliceKey) -> None:
         """Removes an object's prompts on one slice."""
-        grown = self._objects[object_id]
+        grown = self._object(object_id)
         grown.prompts = [prompt for prompt in grown.prompts if prompt.slice != key]
 
     def preview(self, object_id: int, key: SliceKey) -> SliceResult:
         """The region grown on one prompted slice."""
+        grown = self._object(object_id)
+        if not any(prompt.slice == key for prompt in grown.prompts):
+            raise no_prompt_on(key, grown.name)
         mask, _ = self._prompted_mask(object_id, key)
         return self._result(object_id, key, mask, prompted=True)
 
     def propagate(self, request: PropagationRequest) -> Iterator[SliceResult]:
         """Each object from its lowest prompted slice up, then from there down, until nothing touches."""
-        for object_id in request.object_ids or list(self._objects):
-            prompted = prompted_slices(self._objects[object_id].prompts, request.axis)
+        ids = list(self._objects) if request.object_ids is None else list(request.object_ids)
+        journeys: list[tuple[int, list[int], range]] = []
+        for object_id in ids:
+            prompted = prompted_slices(self._object(object_id).prompts, request.axis)
             first, last = check_range(request, prompted, self._array.shape[array_dimension(request.axis)])
-            yield from self._travel(object_id, request.axis, prompted, range(prompted[0], last + 1))
-            yield from self._travel(object_id, request.axis, prompted, range(prompted[0], first - 1, -1))
+            journeys.append((object_id, prompted, range(prompted[0], last + 1)))
+            journeys.append((object_id, prompted, range(prompted[0], first - 1, -1)))
+        return chain.from_iterable(self._travel(each, request.axis, slices, way) for each, slices, way in journeys)
 
     def voxel_logits(self, result: SliceResult) -> FloatArray:
         """The result's logits, which are on voxels already."""
         return result.logits
+
+    def _object(self, object_id: int) -> _GrownObject:
+        if object_id not in self._objects:
+            raise no_object(object_id)
+        return self._objects[object_id]
 
     def _travel(self, object_id: int, axis: Axis, prompted: list[int], indices: range) -> Iterator[SliceResult]:
         mask, grey = self._prompted_mask(object_id, SliceKey(axis, prompted[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -48,16 +49,15 @@ class Tracker:
         light of its memory; any other one is an initial conditioning slice.
         """
         earlier = self._records.get(index)
+        travelled: Direction = 0 if earlier is None else earlier.direction or earlier.corrected_from
         features = self._features_of(index)
-        memory = None
-        if earlier is not None and not earlier.prompted:
-            memory = self._select(index, earlier.direction, features)
+        memory = self._memory_of_the_others(index, travelled, features)
         previous = None if earlier is None or prompts.mask is not None else earlier.low_res_logits
         record = self._runner.decode_prompts(index, features, prompts, previous, memory)
-        self._records[index] = record
+        self._records[index] = replace(record, corrected_from=travelled)
         self._remembered.discard(index)
         self.bank.discard(index)
-        return record
+        return self._records[index]
 
     def forget(self, index: int) -> None:
         """Drops a slice's record and memory."""
@@ -70,10 +70,10 @@ class Tracker:
         self._records = {index: record for index, record in self._records.items() if record.prompted}
         self.bank.clear_tracked()
 
-    def remember_prompted(self) -> None:
-        """Encodes the memory of prompted slices that have none yet; called when a propagation starts."""
+    def remember_prompted(self, skip: int | None = None) -> None:
+        """Encodes the memory of prompted slices that have none yet, but for ``skip``; when a propagation starts."""
         for index, record in self._records.items():
-            if not record.prompted or index in self._remembered:
+            if not record.prompted or index in self._remembered or index == skip:
                 continue
             features = self._features_of(index)
             memory_map = self._runner.encode_prompted_memory(features, record)
@@ -90,6 +90,16 @@ class Tracker:
         self._records[step.index] = outcome.record
         self.bank.add(self._entry(outcome.record, outcome.memory_map, step.features))
         return outcome.record
+
+    def _memory_of_the_others(
+        self, index: int, travelled: Direction, features: SliceFeatures
+    ) -> MemorySelection | None:
+        """What a corrected slice is shown: nothing if it was never tracked, or is the only prompted one."""
+        if travelled == 0 or not any(other != index for other in self.prompted_slices):
+            return None
+        self.bank.discard(index)
+        self.remember_prompted(skip=index)
+        return self._select(index, travelled, features)
 
     def _select(self, index: int, direction: Direction, features: SliceFeatures) -> MemorySelection:
         embedding = features.top if self.bank.needs_embeddings else None

@@ -75,9 +75,9 @@ class VolumeView:
     def network_prompts(self, frame: SliceFrame, prompts: Sequence[Prompt]) -> NetworkPrompts:
         """All prompts of one slice; the box's corners come first, as published."""
         corners = [self._box_corners(frame, prompt) for prompt in prompts if isinstance(prompt, BoxPrompt)]
-        points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
+        points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt) and self._shows(frame, prompt)]
         coordinates = [corner for pair in corners for corner in pair]
-        coordinates += [self._network_point(frame, *_row_column(point.ijk, frame.key.axis)) for point in points]
+        coordinates += [self._network_point(frame, *row_column(point.ijk, frame.key.axis)) for point in points]
         labels = [2, 3] * len(corners) + [int(point.positive) for point in points]
         return NetworkPrompts(
             torch.tensor(coordinates, dtype=torch.float32).reshape(-1, 2),
@@ -98,9 +98,14 @@ class VolumeView:
         y, x = to_network(frame, (row, column), self.image_size, centred)
         return x, y
 
+    def _shows(self, frame: SliceFrame, point: PointPrompt) -> bool:
+        """A click outside the frame can only be negative, and what is outside is not the object anyway."""
+        row, column = row_column(point.ijk, frame.key.axis)
+        return frame.top <= row + 0.5 <= frame.bottom and frame.left <= column + 0.5 <= frame.right
+
     def _box_corners(self, frame: SliceFrame, box: BoxPrompt) -> list[tuple[float, float]]:
         """Both corners; in a magnified region they lie on the outermost pixels that show the box's voxels."""
-        (top, left), (bottom, right) = (_row_column(corner, frame.key.axis) for corner in (box.first, box.last))
+        (top, left), (bottom, right) = (row_column(corner, frame.key.axis) for corner in (box.first, box.last))
         if self._as_published(frame):
             return [self._network_point(frame, top, left), self._network_point(frame, bottom, right)]
         x0, y0 = self._network_point(frame, top - 0.5, left - 0.5)
@@ -120,14 +125,14 @@ def mask_logits(mask: BoolArray) -> FloatArray:
     return np.where(mask, _MASK_LOGIT, -_MASK_LOGIT).astype(np.float32)
 
 
-def extent_of(prompts: Sequence[Prompt]) -> Extent | None:
-    """Inclusive (top, left, bottom, right) voxels of a slice's box or mask, or None where it has only points."""
-    for prompt in prompts:
-        if isinstance(prompt, BoxPrompt):
-            return (*slice_pixel(prompt.first, prompt.axis), *slice_pixel(prompt.last, prompt.axis))
-        if isinstance(prompt, MaskPrompt):
-            return mask_extent(prompt.mask)
-    return None
+def prompt_extent(prompt: Prompt) -> Extent | None:
+    """Inclusive (top, left, bottom, right) voxels of a box, a mask or a positive click; None for a negative one."""
+    if isinstance(prompt, MaskPrompt):
+        return mask_extent(prompt.mask)
+    if isinstance(prompt, BoxPrompt):
+        return (*slice_pixel(prompt.first, prompt.axis), *slice_pixel(prompt.last, prompt.axis))
+    row, column = slice_pixel(prompt.ijk, prompt.axis)
+    return (row, column, row, column) if prompt.positive else None
 
 
 def mask_extent(mask: BoolArray) -> Extent | None:
@@ -138,6 +143,7 @@ def mask_extent(mask: BoolArray) -> Extent | None:
     return int(rows[0]), int(columns[0]), int(rows[-1]), int(columns[-1])
 
 
-def _row_column(ijk: IJK, axis: Axis) -> tuple[float, float]:
+def row_column(ijk: IJK, axis: Axis) -> tuple[float, float]:
+    """A voxel coordinate on a slice of ``axis``, as (row, column)."""
     rows, columns = in_plane_axes(axis)
     return ijk[ijk_position(rows)], ijk[ijk_position(columns)]

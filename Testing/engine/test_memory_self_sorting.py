@@ -106,7 +106,7 @@ def test_drawing_follows_the_seed_and_the_slice_and_favours_what_is_similar() ->
     options = SelfSortingOptions(resampling="drawn", shown=6, neighbour=False)
     first, again = (bank_of(options, *entries).select(query(40, 30)).slices for _ in range(2))
     assert first == again
-    counts = {index: 0 for index in range(1, 7)}
+    counts = dict.fromkeys(range(1, 7), 0)
     bank = bank_of(options, *entries)
     for index in range(50, 250):
         for shown in bank.select(MemoryQuery(index, 1, 300, query(0, 30).embedding)).slices[1:]:

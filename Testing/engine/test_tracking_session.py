@@ -196,7 +196,7 @@ def test_voxels_that_are_not_finite_are_replaced_and_said() -> None:
     array = volume.array.astype(np.float32)
     array[0, 0, 0], array[1, 1, 1] = np.nan, np.inf
     session = small_engine().open(Volume.from_array(array))
-    assert "2 voxels are not finite" in session.runner.context.notices[0]
+    assert "2 voxels are not finite numbers" in session.runner.context.notices[0]
     prompted(session, CLICK)
     assert all(np.isfinite(result.logits).all() for result in session.propagate(PropagationRequest("k")))
 
@@ -220,6 +220,104 @@ def test_features_and_results_in_bf16_are_close_to_fp32() -> None:
         logits.append(next(iter(session.propagate(PropagationRequest("k")))).logits)
     spread = np.abs(logits[0]).max()
     assert np.abs(logits[0] - logits[1]).max() < 0.05 * spread
+
+
+ZOOMED = EngineOptions(fit="letterbox", zoom=1.7)
+
+
+def test_the_region_holds_every_prompted_slice_and_does_not_depend_on_their_order() -> None:
+    _, truth = two_organs_volume()
+    prompts = [MaskPrompt(SliceKey("k", index), truth[index]) for index in (6, 10, 14)]
+    regions = set()
+    for order in (prompts, prompts[::-1]):
+        session = opened(ZOOMED)
+        object_id = prompted(session, *order)
+        session.preview(object_id, order[0].slice)
+        regions.add(session.frame(object_id, order[0].slice).region)
+    assert len(regions) == 1
+    top, left, bottom, right = regions.pop()
+    rows, columns = np.nonzero(truth.any(axis=0))
+    assert top <= rows.min()
+    assert bottom > rows.max()
+    assert left <= columns.min()
+    assert right > columns.max()
+
+
+@pytest.mark.parametrize("later", [BoxPrompt((26, 20, 12), (30, 26, 12)), PointPrompt((30.0, 26.0, 10.0))])
+def test_a_later_prompt_outside_the_region_is_shown_too(later: Prompt) -> None:
+    session = opened(ZOOMED)
+    object_id = prompted(session, BoxPrompt((4, 4, 10), (9, 9, 10)))
+    session.preview(object_id, SliceKey("k", 10))
+    session.add_prompt(object_id, later)
+    result = session.preview(object_id, later.slice)
+    row, column = (26, 30)
+    assert session.voxel_logits(result)[row, column] > -1000
+    assert sum(one.prompted for one in session.propagate(PropagationRequest("k"))) == len({10, later.slice.index})
+
+
+def test_a_negative_click_outside_the_region_changes_nothing() -> None:
+    session = opened(ZOOMED)
+    object_id = prompted(session, BoxPrompt((4, 4, 10), (9, 9, 10)))
+    before = session.preview(object_id, SliceKey("k", 10))
+    other = opened(ZOOMED)
+    object_id = prompted(other, BoxPrompt((4, 4, 10), (9, 9, 10)), PointPrompt((31.0, 27.0, 10.0), positive=False))
+    assert np.array_equal(other.preview(object_id, SliceKey("k", 10)).logits, before.logits)
+
+
+def test_corrections_after_a_propagation_never_fail_and_see_the_memory() -> None:
+    session = opened()
+    object_id = prompted(session, CLICK)
+    list(session.propagate(PropagationRequest("k", stop=EVERY_SLICE)))
+    session.add_prompt(object_id, PointPrompt((13.0, 14.0, 10.0)))
+    session.preview(object_id, CLICK.slice)
+    key = SliceKey("k", 13)
+    session.add_prompt(object_id, PointPrompt((11.0, 14.0, 13.0)))
+    first = session.preview(object_id, key)
+    fresh = opened()
+    fresh_id = prompted(fresh, PointPrompt((11.0, 14.0, 13.0)))
+    assert not np.array_equal(first.logits, fresh.preview(fresh_id, key).logits)
+    session.add_prompt(object_id, PointPrompt((12.0, 15.0, 13.0)))
+    session.preview(object_id, key)
+    results = list(session.propagate(PropagationRequest("k", stop=EVERY_SLICE)))
+    assert [result.key.index for result in results if result.prompted] == [10, 13]
+
+
+def test_removing_the_first_prompt_after_adding_another_leaves_a_working_session() -> None:
+    session = opened()
+    object_id = prompted(session, CLICK)
+    list(session.propagate(PropagationRequest("k", stop=EVERY_SLICE)))
+    session.add_prompt(object_id, PointPrompt((11.0, 14.0, 13.0)))
+    session.clear_prompts(object_id, CLICK.slice)
+    fresh = opened()
+    prompted(fresh, PointPrompt((11.0, 14.0, 13.0)))
+    request = PropagationRequest("k", stop=EVERY_SLICE)
+    expected = {result.key.index: result.logits for result in fresh.propagate(request)}
+    for result in session.propagate(request):
+        assert np.array_equal(result.logits, expected[result.key.index])
+
+
+@pytest.mark.parametrize("change", ["clear", "remove", "add"])
+def test_a_propagation_under_way_ends_when_its_prompts_change(change: str) -> None:
+    session = opened()
+    object_id = prompted(session, CLICK)
+    running = iter(session.propagate(PropagationRequest("k", stop=EVERY_SLICE)))
+    for _ in range(4):
+        next(running)
+    if change == "clear":
+        session.clear_prompts(object_id, CLICK.slice)
+    elif change == "remove":
+        session.remove_object(object_id)
+    else:
+        session.add_prompt(object_id, PointPrompt((13.0, 14.0, 12.0)))
+    assert len(list(running)) <= 1
+
+
+def test_what_a_caller_does_to_a_result_does_not_reach_the_session() -> None:
+    session = opened()
+    object_id = prompted(session, CLICK)
+    before = session.preview(object_id, CLICK.slice).logits.copy()
+    session.preview(object_id, CLICK.slice).logits[:] = 0
+    assert np.array_equal(session.preview(object_id, CLICK.slice).logits, before)
 
 
 BAD_PROMPTS: list[tuple[Callable[[], Prompt], str]] = [
@@ -247,6 +345,22 @@ def test_prompts_that_do_not_fit_are_refused_by_every_engine(
         session.add_prompt(object_id, make())
     assert caught.value.code == code
     assert len(str(caught.value)) > 30
+
+
+@pytest.mark.parametrize("engine", [small_engine, RegionGrowingEngine], ids=["network", "stand-in"])
+def test_every_engine_refuses_what_it_cannot_do(engine: Callable[[], object]) -> None:
+    volume, _ = two_organs_volume()
+    session = engine().open(volume)  # type: ignore[attr-defined]
+    prompted(session, CLICK)
+    with pytest.raises(PromptError, match="no object 7"):
+        session.add_prompt(7, CLICK)
+    with pytest.raises(PromptError, match="has no prompt"):
+        session.preview(1, SliceKey("k", 3))
+    with pytest.raises(PromptError, match="positive and a negative"):
+        session.add_prompt(1, PointPrompt(CLICK.ijk, positive=False))
+    with pytest.raises(PromptError, match="not within"):
+        session.propagate(PropagationRequest("k", first=9, last=99))
+    assert list(session.propagate(PropagationRequest("k", object_ids=[]))) == []
 
 
 def test_prompts_that_contradict_each_other_are_refused() -> None:
