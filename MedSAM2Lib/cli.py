@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +14,8 @@ from MedSAM2Lib.errors import MedSAM2Error
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+_NEGATIVE_VALUE = re.compile(r"-[\d.]")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,18 +32,36 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 2 for what the user must change, 130 after Ctrl-C."""
-    options = build_parser().parse_args(arguments)
+    options = build_parser().parse_args(joined_negatives(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.run(options))
     except MedSAM2Error as error:
         print(f"medsam2: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"medsam2: {place}{error.strerror or error}: check the path and its permissions.", file=sys.stderr)
+        return EXIT_BAD_INPUT
     except MemoryError:
         print("medsam2: not enough memory for this volume: close other programs, or crop it first.", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
-        print("medsam2: interrupted; nothing was written.", file=sys.stderr)
+        print("medsam2: interrupted; every file that was written is complete.", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def joined_negatives(arguments: Sequence[str]) -> list[str]:
+    """``--window -160,240`` as ``--window=-160,240``: argparse takes a value that begins with a minus for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _NEGATIVE_VALUE.match(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 if __name__ == "__main__":

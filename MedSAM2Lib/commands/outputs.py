@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,11 @@ class Outputs:
         return [path for path in (self.mask, self.logits, self.report) if path is not None]
 
 
-def check_outputs(outputs: Outputs, volume: Path) -> None:
-    """Raises InputError or OutputError for names and folders that could not be written after minutes of work."""
+def check_outputs(outputs: Outputs, inputs: Sequence[Path]) -> None:
+    """Raises InputError or OutputError for names and folders that could not be written after minutes of work.
+
+    ``inputs`` are the files that are read: none of them may be written over.
+    """
     if not outputs.mask.name.endswith(MASK_SUFFIXES):
         raise InputError(
             "E_OUT_SUFFIX",
@@ -45,13 +48,17 @@ def check_outputs(outputs: Outputs, volume: Path) -> None:
         )
     _check_suffix("--logits", outputs.logits, ".npy")
     _check_suffix("--report", outputs.report, ".json")
-    resolved = [path.resolve() for path in (*outputs.paths, volume)]
-    if len(set(resolved)) < len(resolved):
+    written = [path.resolve() for path in outputs.paths]
+    if len(set(written)) < len(written) or set(written) & {path.resolve() for path in inputs}:
         raise InputError(
-            "E_OUT_SAME", "The volume, --out, --logits and --report must be different files: give each its own name."
+            "E_OUT_SAME",
+            "--out, --logits and --report must be different files, and none of the files that are read: "
+            "give each its own name.",
         )
     for path in outputs.paths:
         check_folder(path.resolve().parent, path)
+        if path.is_dir():
+            raise OutputError("E_OUT_IS_FOLDER", "{path} is a folder: give the name of a file in it.", path=path)
 
 
 def check_folder(folder: Path, path: Path) -> None:
@@ -66,17 +73,30 @@ def check_folder(folder: Path, path: Path) -> None:
         )
 
 
-def write_outputs(done: Segmentation, outputs: Outputs) -> None:
-    """Fills ``done.labels`` and writes the mask and the logits.
+def write_outputs(done: Segmentation, outputs: Outputs, report: Callable[[], str]) -> None:
+    """Fills ``done.labels`` and writes the mask, the logits and the report: all of them, or none.
 
-    Each slice's logits are brought to voxels once; where objects overlap, the larger logit keeps the voxel.
+    Each slice's logits are brought to voxels once; where objects overlap, the larger logit keeps the voxel, but a
+    mask that the user gave keeps all of its own. ``report`` makes the report's text once the labels are there.
     """
     shape = (len(done.names), *done.labels.shape) if len(done.names) > 1 else done.labels.shape
     done.session.features.clear()
-    with logits_file(outputs.logits, shape) as stored:
+    with logits_file(outputs.logits, shape) as stored, report_file(outputs.report) as partial:
         for index in sorted({index for _, index in done.results}):
             _write_slice(done, index, stored)
+        if partial is not None:
+            partial.write_text(report(), encoding="utf-8")
         write_mask(outputs.mask, done.labels, done.volume, done.names)
+
+
+@contextmanager
+def report_file(path: Path | None) -> Iterator[Path | None]:
+    """Where the report is written until everything else is; None where none is wanted."""
+    if path is None:
+        yield None
+        return
+    with replacing(path) as partial:
+        yield partial
 
 
 @contextmanager
@@ -121,6 +141,8 @@ def _write_slice(done: Segmentation, index: int, stored: Path | None) -> None:
         place = _slice_of(array_dimension(result.key.axis), index)
         if stored is not None:
             _store(stored, object_id, place, logits)
+        if done.session.is_given(result):
+            logits = np.where(logits > 0, np.float32(np.inf), logits)
         if best is None:
             best = np.zeros_like(logits)
         wins = logits > best

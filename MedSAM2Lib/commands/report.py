@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import sys
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,8 @@ import numpy as np
 import torch
 
 from MedSAM2Lib import __version__
+from MedSAM2Lib.tracking.engine import stop_rule_for
+from MedSAM2Lib.types import BoxPrompt, PointPrompt, Prompt
 from MedSAM2Lib.volume.io import replacing
 
 if TYPE_CHECKING:
@@ -37,9 +41,10 @@ def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSetting
         },
         "settings": {
             "axis": settings.axis,
+            "orientations": 1,
             "memory": settings.memory,
             "range": settings.range,
-            "stop": settings.stop,
+            "stop": asdict(stop_rule_for(loaded.config, settings.stop)),
             "seed": settings.seed,
             "image_size": loaded.config.image_size,
             "device": str(model.context.device),
@@ -59,10 +64,15 @@ def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSetting
     }
 
 
+def report_text(report: dict[str, Any]) -> str:
+    """The report as it stands in its file."""
+    return json.dumps(report, indent=2) + "\n"
+
+
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Writes the report whole or not at all; raises OutputError."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(report_text(report), encoding="utf-8")
 
 
 def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, Any]:
@@ -70,6 +80,7 @@ def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, A
     return {
         "name": name,
         "label": object_id,
+        "prompts": [_prompt_report(prompt) for prompt in done.session.objects[object_id].prompts],
         "voxels": int(np.count_nonzero(done.labels == object_id)),
         "region": list(results[0].frame.region) if results else None,
         "slices": [
@@ -83,4 +94,19 @@ def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, A
             }
             for result in results
         ],
+    }
+
+
+def _prompt_report(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as plain data; a mask by its slice, size and checksum."""
+    if isinstance(prompt, PointPrompt):
+        return {"point": list(prompt.ijk), "axis": prompt.axis, "positive": prompt.positive}
+    if isinstance(prompt, BoxPrompt):
+        return {"box": [*prompt.first, *prompt.last], "axis": prompt.axis}
+    checksum = hashlib.sha256(np.packbits(prompt.mask).tobytes()).hexdigest()
+    return {
+        "mask_on_slice": prompt.slice.index,
+        "axis": prompt.axis,
+        "pixels": int(np.count_nonzero(prompt.mask)),
+        "sha256": checksum,
     }

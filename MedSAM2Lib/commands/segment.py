@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,8 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
             size=options.image_size,
             near=max(32, round(options.image_size / 32) * 32),
         )
+    if not 0 <= options.seed < 2**63:
+        raise InputError("E_SEED", "--seed {seed} is not from 0 to 2^63 - 1: choose another.", seed=options.seed)
     return SegmentSettings(
         volume=None if options.volume is None else Path(options.volume),
         out=options.out,
@@ -151,7 +154,7 @@ def _parse_range(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch("[0-9]+", part.strip()) for part in parts):
         raise InputError(
             "E_RANGE_TEXT", "--range '{text}' is not of the form FIRST,LAST, for example 20,42.", text=text
         )

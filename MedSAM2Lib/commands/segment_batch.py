@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from MedSAM2Lib.commands.outputs import Outputs, check_folder, check_outputs
-from MedSAM2Lib.commands.prompt_options import WrittenPrompt, objects_from
-from MedSAM2Lib.commands.segment_job import finish, load_model, segment
+from MedSAM2Lib.commands.prompt_options import WrittenPrompt
+from MedSAM2Lib.commands.segment_job import finish, input_files, load_model, read_case, segment
 from MedSAM2Lib.commands.segmentation import EXIT_INTERRUPTED, ReadyModel, SegmentSettings
 from MedSAM2Lib.errors import InputError, MedSAM2Error
-from MedSAM2Lib.volume.io import read_mask, read_volume
 
 _PROMPT_COLUMNS = ("point", "box", "mask")
 _COLUMNS = ("volume", "object", *_PROMPT_COLUMNS, "out")
@@ -40,7 +41,7 @@ def run_batch(file: Path, settings: SegmentSettings, folder: Path) -> int:
     for number, case in enumerate(cases, start=1):
         print(f"[{number}/{len(cases)}] {case.volume}")
         try:
-            if _run_case(case, model, settings, folder):
+            if _run_case(case, model, settings, folder, [file, *(each.volume for each in cases)]):
                 return EXIT_INTERRUPTED
         except MedSAM2Error as error:
             failed += 1
@@ -64,12 +65,12 @@ def read_cases(file: Path) -> list[BatchCase]:
         _add_row(cases, file, line, row)
     if not cases:
         raise InputError("E_BATCH_EMPTY", "{file} has no rows: write one prompt a row under its header.", file=file)
-    names = [case.out for case in cases.values()]
+    names = [_stem(Path(case.out)) for case in cases.values()]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
             "E_BATCH_OUT",
-            "Several volumes of {file} would write {name}: name each mask in a column out.",
+            "Several volumes of {file} would write {name}: give each mask its own name in a column out.",
             file=file,
             name=twice[0],
         )
@@ -105,15 +106,20 @@ def _end_of_object(prompts: list[WrittenPrompt], name: WrittenPrompt) -> int:
     return place
 
 
-def _run_case(case: BatchCase, model: ReadyModel, settings: SegmentSettings, folder: Path) -> bool:
+def _run_case(
+    case: BatchCase, model: ReadyModel, settings: SegmentSettings, folder: Path, others: Sequence[Path]
+) -> bool:
     own = replace(settings, volume=case.volume)
     mask = folder / case.out
     outputs = Outputs(mask, report=folder / f"{_stem(mask)}.json")
-    check_outputs(outputs, case.volume)
-    volume = read_volume(case.volume, series=settings.series)
-    objects = objects_from(case.prompts, settings.axis, lambda path: read_mask(path, volume))
-    done = segment(volume, objects, model, own)
-    finish(done, model, own, outputs)
+    check_outputs(outputs, [*others, *input_files(own, case.prompts)])
+    start = time.perf_counter()
+    volume, objects = read_case(own, case.prompts)
+    seconds = time.perf_counter() - start
+    fresh = replace(model, context=replace(model.context, notices=[]))
+    done = segment(volume, objects, fresh, own)
+    done.seconds = {"read": seconds, **done.seconds}
+    finish(done, fresh, own, outputs)
     return done.interrupted
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from MedSAM2Lib.commands.outputs import Outputs, check_outputs, write_outputs
 from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, objects_from
-from MedSAM2Lib.commands.report import build_report, write_report
+from MedSAM2Lib.commands.report import build_report, report_text
 from MedSAM2Lib.commands.segmentation import ReadyModel, Segmentation, SegmentSettings
-from MedSAM2Lib.tracking.device import choose_device, execution_context
+from MedSAM2Lib.tracking.device import choose_device, execution_context, is_out_of_memory, no_memory
 from MedSAM2Lib.tracking.engine import Sam2Engine, options_for, small_on_cpu, stop_rule_for
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.types import PropagationRequest, SliceKey, SliceResult
@@ -27,11 +28,10 @@ def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> Segm
     """Segments one volume and writes what the settings name."""
     assert settings.volume is not None
     outputs = Outputs(settings.out, settings.logits, settings.report)
-    check_outputs(outputs, settings.volume)
+    check_outputs(outputs, input_files(settings, written))
     choose_device(settings.device)
     start = time.perf_counter()
-    volume = read_volume(settings.volume, series=settings.series)
-    objects = objects_from(written, settings.axis, lambda path: read_mask(path, volume))
+    volume, objects = read_case(settings, written)
     read_seconds = time.perf_counter() - start
     start = time.perf_counter()
     model = load_model(settings)
@@ -42,11 +42,29 @@ def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> Segm
     return done
 
 
+def input_files(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> list[Path]:
+    """Every file that a run reads: the volume, mask prompts, and the model where it is a file."""
+    assert settings.volume is not None
+    return [settings.volume, Path(settings.model), *(Path(one.text) for one in written if one.kind == "mask")]
+
+
+def read_case(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> tuple[Volume, list[NamedObject]]:
+    """The volume and its objects."""
+    assert settings.volume is not None
+    volume = read_volume(settings.volume, series=settings.series)
+    return volume, objects_from(written, settings.axis, lambda path: read_mask(path, volume))
+
+
 def load_model(settings: SegmentSettings) -> ReadyModel:
     """Loads the network and settles what depends on it; raises ModelError, DeviceError or InputError."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
-    loaded = load_network(settings.model, image_size=settings.image_size, device=device)
+    try:
+        loaded = load_network(settings.model, image_size=settings.image_size, device=device)
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise no_memory(device) from None
+        raise
     automatic_fp32 = settings.precision == "auto" and small_on_cpu(loaded.config, device)
     context = execution_context(settings.device, "fp32" if automatic_fp32 else settings.precision)
     window = None if settings.window == "auto" else parse_window(settings.window)
@@ -74,9 +92,7 @@ def segment(
 def finish(done: Segmentation, model: ReadyModel, settings: SegmentSettings, outputs: Outputs) -> None:
     """Writes the mask, the logits and the report, and says what was done."""
     with done.timed("write"):
-        write_outputs(done, outputs)
-    if outputs.report is not None:
-        write_report(outputs.report, build_report(done, model, settings))
+        write_outputs(done, outputs, lambda: report_text(build_report(done, model, settings)))
     for sentence in model.context.notices:
         print(f"note: {sentence}", file=sys.stderr)
     count, seconds = len(done.results), done.seconds["propagation"]

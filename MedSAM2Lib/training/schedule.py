@@ -87,5 +87,6 @@ def step_plan(config: ScheduleConfig, seed: int, step: int, frames_seen: int) ->
         mask_prompt=mask_prompt,
         correct=bool(rng.random() < 0.2),
         extra_distance=int(rng.integers(1, 40)) if rng.random() < 0.3 else 0,
+        timeless=bool(rng.random() < 0.35),
     )
     return StepPlan(clips, memory)

@@ -32,7 +32,8 @@ class MemoryPlan:
     Attributes:
         true_mask_share: share of objects whose remembered mask is the true one.
         drop_share: chance of each tracked slice to be missing from the memory shown.
-        shuffled: tracked memories take temporal rows in random order, as in a bank that knows no time.
+        shuffled: tracked memories take temporal rows in random order, so that rows say less than what is in the maps.
+        timeless: tracked memories but the neighbour's take the prompted ones' row, as a self-sorting bank shows them.
         mask_prompt: the first slice is given as a mask instead of points.
         correct: one more click, with the earlier logits, on the clip's last slice.
         extra_distance: slices added to the distance of the prompted slice's pointer, as if the prompt lay farther away.
@@ -41,6 +42,7 @@ class MemoryPlan:
     true_mask_share: float = 0.0
     drop_share: float = 0.0
     shuffled: bool = False
+    timeless: bool = False
     mask_prompt: bool = False
     correct: bool = False
     extra_distance: int = 0
@@ -164,6 +166,8 @@ class ClipUnroller:
         if self.plan.shuffled:
             rows = [int(row) for row in self.rng.permutation(config.memory_map_count - 1)[: len(recent)]]
             distances = [row + 1 for row in rows]
+        elif self.plan.timeless:
+            rows = [0 if slot == frame - 1 else config.memory_map_count - 1 for slot in recent]
         slots, rows = [0, *recent], [config.memory_map_count - 1, *rows]
         maps = [self._memories[slot].map.flatten(2).mT for slot in slots]
         places = [self.network.map_positions(row)[None].expand(len(maps[0]), -1, -1) for row in rows]

@@ -76,6 +76,13 @@ def test_shuffled_memories_take_any_row_once_but_the_prompted_one_keeps_its_own(
 
 
 @torch.no_grad()
+def test_timeless_memories_share_the_prompted_row_but_for_the_neighbour() -> None:
+    watched = Watched(MemoryPlan(timeless=True))
+    watched.run()
+    assert [rows_shown(shown) for shown in watched.shown] == [[3], [3, 0], [3, 0, 3], [3, 0, 3, 3], [3, 0, 3, 3]]
+
+
+@torch.no_grad()
 def test_dropped_memories_shorten_what_is_shown_but_never_the_prompt() -> None:
     watched = Watched(MemoryPlan(drop_share=1.0))
     watched.run()
