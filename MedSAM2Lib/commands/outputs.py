@@ -82,8 +82,9 @@ def write_outputs(done: Segmentation, outputs: Outputs, report: Callable[[], str
     shape = (len(done.names), *done.labels.shape) if len(done.names) > 1 else done.labels.shape
     done.session.features.clear()
     with logits_file(outputs.logits, shape) as stored, report_file(outputs.report) as partial:
-        for index in sorted({index for _, index in done.results}):
-            _write_slice(done, index, stored)
+        with done.timed("write"):
+            for index in sorted({index for _, index in done.results}):
+                _write_slice(done, index, stored)
         if partial is not None:
             partial.write_text(report(), encoding="utf-8")
         write_mask(outputs.mask, done.labels, done.volume, done.names)

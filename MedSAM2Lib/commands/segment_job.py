@@ -91,8 +91,7 @@ def segment(
 
 def finish(done: Segmentation, model: ReadyModel, settings: SegmentSettings, outputs: Outputs) -> None:
     """Writes the mask, the logits and the report, and says what was done."""
-    with done.timed("write"):
-        write_outputs(done, outputs, lambda: report_text(build_report(done, model, settings)))
+    write_outputs(done, outputs, lambda: report_text(build_report(done, model, settings)))
     for sentence in model.context.notices:
         print(f"note: {sentence}", file=sys.stderr)
     count, seconds = len(done.results), done.seconds["propagation"]
