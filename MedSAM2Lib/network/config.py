@@ -7,7 +7,10 @@ Images and Videos", arXiv 2408.00714).
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from reprlib import repr as shown
 from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -83,16 +86,58 @@ class NetworkConfig:
         return dataclasses.asdict(self)
 
     @staticmethod
-    def from_dict(data: dict[str, Any]) -> NetworkConfig:
-        """The inverse of ``to_dict``; raises TypeError for an unknown key."""
-        plain = _with_tuples(data)
-        encoder = HieraConfig(**_with_tuples(plain.pop("image_encoder")))
+    def from_dict(data: object) -> NetworkConfig:
+        """The inverse of ``to_dict``, also after JSON; keys that are absent keep their default.
+
+        Raises TypeError, naming the key, for an unknown key, a value of the wrong kind, or no ``image_encoder``.
+        Whether the values fit together is for ``config_checks.check_config`` to say.
+        """
+        plain = _settings(NetworkConfig, data, "the network")
+        if "image_encoder" not in plain:
+            raise TypeError("image_encoder is missing")
+        encoder = HieraConfig(**_settings(HieraConfig, plain.pop("image_encoder"), "image_encoder"))
         return NetworkConfig(image_encoder=encoder, **plain)
 
 
-def _with_tuples(data: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the configuration has tuples."""
+def _settings(kind: type[NetworkConfig] | type[HieraConfig], data: object, place: str) -> dict[str, Any]:
+    """Arguments for ``kind``, every one of the kind that its field is declared as."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{place} must be a table of settings, not {shown(data)}")
+    declared = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    for key, value in data.items():
+        if key not in declared:
+            raise TypeError(f"{shown(key)} is no setting of {place}")
+        words, fits = _KINDS[declared[key]]
+        if not fits(value):
+            raise TypeError(f"{key} must be {words}, not {shown(value)}")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that a float can hold: not infinite, not NaN."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _all(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda values: isinstance(values, (list, tuple)) and all(fits(value) for value in values)
+
+
+_KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "int": ("a whole number", _is_whole),
+    "float": ("a finite number", _is_number),
+    "float | None": ("a finite number or null", lambda value: value is None or _is_number(value)),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
+    "str": ("a text", lambda value: isinstance(value, str)),
+    "tuple[int, ...]": ("a list of whole numbers", _all(_is_whole)),
+    "tuple[int, int]": ("a list of two whole numbers", _all(_is_whole)),
+    "tuple[float, ...]": ("a list of finite numbers", _all(_is_number)),
+    "HieraConfig": ("a table of settings", lambda value: isinstance(value, dict)),
+}
+"""How a field's annotation is said in a message, and what a value of it must be."""
 
 
 _HIERA_SIZES = {

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.config_checks import check_config
 from MedSAM2Lib.network.feature_pyramid import ImageEncoder
 from MedSAM2Lib.network.features import SliceFeatures
 from MedSAM2Lib.network.heads import NO_OBJECT_LOGIT, MaskDecoding, best_of_three, gate, stable_or_best, take
@@ -181,36 +182,6 @@ class Sam2Network(nn.Module):
         distances = distances.to(self.device, torch.float32) / max(limit - 1, 1)
         position = self.obj_ptr_tpos_proj(sine_distance(distances, channels).to(self.dtype))  # [n, Cm]
         return tokens, position.repeat_interleave(pieces, dim=0).expand(batch, -1, -1)
-
-
-def check_config(config: NetworkConfig) -> None:
-    """Raises ValueError, naming every fault, for numbers that no network can be built from."""
-    encoder = config.image_encoder
-    faults = {
-        f"image_size {config.image_size} is not a positive multiple of 32": config.image_size < 32
-        or config.image_size % 32,
-        f"image_size {config.image_size} / 4 is not a multiple of the first window, {encoder.window_sizes[0]}": (
-            config.image_size // 4 % encoder.window_sizes[0]
-        ),
-        f"sam_version {config.sam_version!r} is not '2.0' or '2.1'": config.sam_version not in ("2.0", "2.1"),
-        "the image encoder must have four stages and a window size for each": (
-            len(encoder.stages) != 4 or len(encoder.window_sizes) != 4 or min(encoder.stages) < 1
-        ),
-        f"window_sizes {encoder.window_sizes}: the first three are halved by pooling, so they must be even": any(
-            window % 2 for window in encoder.window_sizes[:3]
-        ),
-        f"memory_dim {config.memory_dim} does not divide model_dim {config.model_dim}": (
-            config.model_dim % config.memory_dim
-        ),
-        f"model_dim {config.model_dim} is not a multiple of 8": config.model_dim % 8,
-        f"memory_dim {config.memory_dim} is not a multiple of 4": config.memory_dim % 4,
-        f"decoder_heads {config.decoder_heads} do not divide model_dim / 2": (
-            config.model_dim // 2 % config.decoder_heads
-        ),
-    }
-    found = [fault for fault, present in faults.items() if present]
-    if found:
-        raise ValueError("; ".join(found))
 
 
 @torch.no_grad()

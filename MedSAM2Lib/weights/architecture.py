@@ -17,6 +17,7 @@ from torch import Tensor
 
 from MedSAM2Lib.errors import ModelError
 from MedSAM2Lib.network.config import HieraConfig, NetworkConfig, published_config
+from MedSAM2Lib.network.config_checks import check_config, image_size_step
 from MedSAM2Lib.weights.foreign import foreign_family
 
 CONFIG_KEY = "config"
@@ -52,16 +53,7 @@ def infer_config(
         config = _config_of_metadata(metadata[CONFIG_KEY], tensors, where)
     else:
         config = _config_of_shapes(tensors, where).with_image_size(default_image_size)
-    if image_size is None:
-        return config
-    try:
-        return config.with_image_size(image_size)
-    except ValueError as error:
-        raise ModelError(
-            "E_IMAGE_SIZE",
-            "The image size {size} does not fit the network; choose a multiple of 32, such as 512 or 1024.",
-            size=image_size,
-        ) from error
+    return config if image_size is None else _resized(config, image_size)
 
 
 def architecture_name(config: NetworkConfig) -> str:
@@ -70,6 +62,22 @@ def architecture_name(config: NetworkConfig) -> str:
         if published_config(size).image_encoder == config.image_encoder:
             return f"hiera-{size}"
     return "custom"
+
+
+def _resized(config: NetworkConfig, image_size: int) -> NetworkConfig:
+    try:
+        resized = config.with_image_size(image_size)
+        check_config(resized)
+    except ValueError as error:
+        step = image_size_step(config)
+        raise ModelError(
+            "E_IMAGE_SIZE",
+            "The image size {size} does not fit the network; choose a multiple of {step}, such as {near}.",
+            size=image_size,
+            step=step,
+            near=step * min(max(1, round(image_size / step)), max(1, DEFAULT_IMAGE_SIZE // step)),
+        ) from error
+    return resized
 
 
 def _refuse_foreign(tensors: Mapping[str, Tensor], where: object) -> None:
@@ -88,24 +96,28 @@ def _refuse_foreign(tensors: Mapping[str, Tensor], where: object) -> None:
 
 def _config_of_metadata(text: str, tensors: Mapping[str, Tensor], where: object) -> NetworkConfig:
     try:
-        config = NetworkConfig.from_dict(json.loads(text))
-        config = config.with_image_size(config.image_size)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _wrong_config(where, f"it cannot be understood ({error})") from error
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _wrong_config(where, f"{CONFIG_KEY} is no JSON ({error})") from error
+    try:
+        config = NetworkConfig.from_dict(data)
+        check_config(config)
+    except (TypeError, ValueError) as error:
+        raise _wrong_config(where, str(error)) from error
     # Compared before any network is built: a wrong number could ask for a network of any size.
     facts = _facts(tensors)
     said = {**dataclasses.asdict(config), **dataclasses.asdict(config.image_encoder)}
     wrong = [name for name, value in facts.items() if said[name] != value]
     if wrong:
         name = wrong[0]
-        raise _wrong_config(where, f"it gives {name} as {said[name]}, but the tensors say {facts[name]}")
+        raise _wrong_config(where, f"{name} is {said[name]}, but the tensors say {facts[name]}")
     return config
 
 
 def _wrong_config(where: object, reason: str) -> ModelError:
     return ModelError(
         "E_CHECKPOINT_CONFIG",
-        "The configuration in the model file {path} does not fit its tensors: {reason}. Get or export the model again.",
+        "The configuration in the model file {path} is wrong: {reason}. Get or export the model again.",
         path=where,
         reason=reason,
     )
@@ -119,15 +131,29 @@ def _config_of_shapes(tensors: Mapping[str, Tensor], where: object) -> NetworkCo
     published = [published_config(size).image_encoder for size in PUBLISHED_SIZES]
     for encoder in published:
         if dataclasses.replace(encoder, **trunk) == encoder:
-            return NetworkConfig(image_encoder=encoder, **others)
+            return _checked_shapes(NetworkConfig(image_encoder=encoder, **others), where)
     raise ModelError(
         "E_CHECKPOINT_ARCHITECTURE",
         "The model file {path} has an image encoder of no published size (width {width}, blocks {stages}), and carries "
         "no configuration; save it with its configuration in the metadata, under the key config.",
         path=where,
-        width=facts["embed_dim"],
+        width=facts.get("embed_dim", "unknown"),
         stages=facts["stages"],
     )
+
+
+def _checked_shapes(config: NetworkConfig, where: object) -> NetworkConfig:
+    try:
+        check_config(config)
+    except ValueError as error:
+        raise ModelError(
+            "E_CHECKPOINT_ARCHITECTURE",
+            "The model file {path} has tensors of sizes that no SAM 2 network has: {reason}. Get it again, or choose "
+            "another model.",
+            path=where,
+            reason=error,
+        ) from error
+    return config
 
 
 def _facts(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

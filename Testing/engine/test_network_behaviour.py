@@ -8,11 +8,14 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
 from MedSAM2Lib.network import attention
 from MedSAM2Lib.network.config import HieraConfig, NetworkConfig
+from MedSAM2Lib.network.config_checks import check_config
 from MedSAM2Lib.network.features import SliceFeatures
 from MedSAM2Lib.network.memory_attention import MemorySequence
 from MedSAM2Lib.network.prompts import PromptTensors
@@ -31,6 +34,8 @@ TINY = NetworkConfig(
     memory_attention_mlp_dim=48,
     memory_map_count=4,
     layer_scale=0.1,
+    pixel_mean=(0.45,),
+    pixel_std=(0.25,),
 )
 DEMONSTRATION = NetworkConfig(
     image_size=128,
@@ -47,6 +52,8 @@ DEMONSTRATION = NetworkConfig(
     memory_map_count=5,
     layer_scale=0.1,
     draw_prompts=True,
+    pixel_mean=(0.45,),
+    pixel_std=(0.25,),
 )
 
 
@@ -309,13 +316,81 @@ def test_pixels_of_another_size_are_refused() -> None:
         ({"sam_version": "2"}, "sam_version"),
         ({"memory_dim": 12}, "does not divide"),
         ({"decoder_heads": 3}, "decoder_heads"),
+        ({"decoder_heads": 0}, "decoder_heads 0 is not from 1"),
+        ({"memory_dim": 0}, "memory_dim 0 is not from 1"),
+        ({"prompt_mask_channels": 2}, "prompt_mask_channels"),
+        ({"pixel_mean": (0.5, 0.5)}, "pixel_mean .* not one number for each"),
+        ({"pixel_std": (0.0,)}, "pixel_std"),
+        ({"pixel_std": (float("nan"),)}, "pixel_std"),
+        ({"pixel_mean": (float("nan"),)}, "pixel_mean"),
+        ({"zoom": float("nan")}, "zoom"),
+        ({"zoom": 0.5}, "zoom"),
+        ({"fit": "crop"}, "fit 'crop' is not"),
+        ({"bank_capacity": 0}, "bank_capacity"),
+        ({"stop_predicted_iou": 2.0}, "stop_predicted_iou"),
         ({"image_encoder": HieraConfig(stages=(1, 2, 3))}, "four stages"),
         ({"image_encoder": HieraConfig(window_sizes=(8, 4, 7, 7))}, "even"),
+        ({"image_encoder": HieraConfig(window_sizes=())}, "window_sizes"),
+        ({"image_encoder": HieraConfig(window_sizes=(0, 4, 6, 2))}, "window_sizes"),
+        ({"image_encoder": HieraConfig(heads=5)}, "heads 5 do not divide"),
+        ({"image_encoder": HieraConfig(global_blocks=(12,))}, "global_blocks"),
     ],
 )
 def test_numbers_that_do_not_fit_together_are_refused(fault: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Sam2Network(replace(TINY, **fault))
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(ValueError, match=r"memory_dim 12 .*; decoder_heads 3 .*; pixel_std "):
+        check_config(replace(TINY, memory_dim=12, decoder_heads=3, pixel_std=()))
+
+
+ENCODERS = st.builds(
+    HieraConfig,
+    in_channels=st.sampled_from([1, 1, 3]),
+    embed_dim=st.sampled_from([4, 8, 10, 12]),
+    heads=st.sampled_from([1, 2, 3]),
+    stages=st.sampled_from([(1, 1, 1, 1), (1, 2, 1, 1)]),
+    global_blocks=st.sampled_from([(), (0,), (2, 3), (4,)]),
+    window_sizes=st.tuples(*[st.sampled_from([2, 4, 6, 8])] * 3, st.integers(1, 9)),
+    position_grid=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+CONFIGS = st.builds(
+    NetworkConfig,
+    image_size=st.sampled_from([32, 64, 96]),
+    sam_version=st.sampled_from(["2.0", "2.1"]),
+    image_encoder=ENCODERS,
+    top_down_levels=st.sampled_from([(), (2, 3), (0, 1, 2, 3)]),
+    model_dim=st.sampled_from([8, 16, 24, 40]),
+    memory_dim=st.sampled_from([4, 8, 12]),
+    decoder_depth=st.integers(0, 2),
+    decoder_heads=st.sampled_from([1, 2, 4]),
+    decoder_mlp_dim=st.integers(1, 20),
+    memory_attention_layers=st.integers(0, 2),
+    memory_attention_mlp_dim=st.integers(1, 20),
+    memory_fuser_layers=st.integers(0, 2),
+    memory_map_count=st.integers(1, 3),
+    prompt_mask_channels=st.integers(3, 9),
+    draw_prompts=st.booleans(),
+    pixel_mean=st.just((0.5,)),
+    pixel_std=st.just((0.25,)),
+)
+
+
+@torch.no_grad()
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(CONFIGS)
+def test_a_configuration_that_passes_its_checks_makes_a_network_that_runs(config: NetworkConfig) -> None:
+    try:
+        check_config(config)
+    except ValueError:
+        return
+    network = present(Sam2Network(config)).eval()
+    out = two_slices(network, pixels_of(network, 1), pixels_of(network, 1), clicks(1, config.image_size))
+    side = config.image_size // 4
+    assert out["prompted low_res_logits"].shape == out["tracked low_res_logits"].shape == (1, 1, side, side)
+    assert all(value.isfinite().all() for value in out.values())
 
 
 def test_attention_in_chunks_equals_attention_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

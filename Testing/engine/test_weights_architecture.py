@@ -77,13 +77,13 @@ def test_an_unpublished_encoder_without_metadata_is_refused_with_its_sizes() -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"memory_dim": 16}, "memory_dim as 16, but the tensors say 8"),
+        ({"memory_dim": 16}, "memory_dim is 16, but the tensors say 8"),
         ({"sam_version": "2.0"}, "sam_version"),
         ({"memory_attention_layers": 10**9}, "memory_attention_layers"),
         ({"image_size": 50}, "multiple of 32"),
-        ({"image_size": "64"}, "understood"),
+        ({"image_size": "64"}, "image_size must be a whole number"),
         ({"unknown": 1}, "unknown"),
-        ({"image_encoder": None}, "understood"),
+        ({"image_encoder": None}, "image_encoder must be"),
         ({"image_encoder": {**dataclasses.asdict(TINY.image_encoder), "stages": [1, 1, 1, 10**9]}}, "stages"),
     ],
 )
