@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     The tensors may be mapped from the file: copy them to outlive it. No code in the file is ever run.
 
     Metadata are text: those of a ``.safetensors`` header, or the texts beside the tensors in a pickled checkpoint;
-    a plain ``config`` there is turned into JSON.
+    a network's configuration as plain data under ``config`` is turned into JSON, any other ``config`` is left out.
 
     Raises:
         ModelError: ``E_CHECKPOINT_MISSING``, ``E_CHECKPOINT_BROKEN`` or ``E_CHECKPOINT_UNSAFE``.
@@ -106,11 +107,12 @@ def _named_tensors(mapping: Mapping[object, object]) -> dict[str, Tensor]:
 
 def _texts(payload: Mapping[object, object]) -> dict[str, str]:
     texts = {key: value for key, value in payload.items() if isinstance(key, str) and isinstance(value, str)}
-    if isinstance(payload.get("config"), Mapping):
-        try:
-            texts["config"] = json.dumps(payload["config"])
-        except (TypeError, ValueError):
-            return texts
+    # Training scripts keep settings of their own under this name.
+    texts.pop("config", None)
+    config = payload.get("config")
+    if isinstance(config, Mapping) and "image_encoder" in config:
+        with suppress(TypeError, ValueError, RecursionError):
+            texts["config"] = json.dumps(config)
     return texts
 
 

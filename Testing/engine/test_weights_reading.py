@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import random
@@ -74,8 +75,15 @@ def test_safetensors_are_read_with_their_metadata_under_any_name(tmp_path: Path)
 
 
 def test_a_config_beside_pickled_tensors_becomes_metadata(tmp_path: Path) -> None:
-    torch.save({"model": TENSORS, "config": {"image_size": 64}, "epoch": 2}, tmp_path / "model.pt")
-    assert read_tensors(tmp_path / "model.pt")[1] == {"config": '{"image_size": 64}'}
+    config = {"image_size": 64, "image_encoder": {"embed_dim": 8}}
+    torch.save({"model": TENSORS, "config": config, "epoch": 2}, tmp_path / "model.pt")
+    assert json.loads(read_tensors(tmp_path / "model.pt")[1]["config"]) == config
+
+
+@pytest.mark.parametrize("config", [{"learning_rate": 1e-4}, "sam2.1_hiera_t.yaml", {"image_encoder": torch.zeros(1)}])
+def test_a_config_of_another_program_beside_pickled_tensors_is_left_out(tmp_path: Path, config: object) -> None:
+    torch.save({"model": TENSORS, "config": config, "note": "mine"}, tmp_path / "model.pt")
+    assert read_tensors(tmp_path / "model.pt")[1] == {"note": "mine"}
 
 
 def write_zip_pickle(path: Path, harm: object) -> None:
