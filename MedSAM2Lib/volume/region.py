@@ -18,6 +18,7 @@ Extent = tuple[int, int, int, int]
 
 SMALLEST_SIDE_VOXELS = 24.0
 _MARGIN = 1.1
+_CLICK_SIDES_RATIO = 6.0
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def union(grid: SliceGrid, regions: Sequence[Region]) -> Region:
     return around_region(grid, (min(tops), min(lefts), max(bottoms), max(rights)))
 
 
-def click_sides(grid: SliceGrid, count: int = 5) -> list[float]:
+def click_sides(grid: SliceGrid, count: int = 6) -> list[float]:
     """Sides in mm to try for a click, whose object has no known size: up to the whole slice, in geometric steps."""
     largest = max(grid.extent_mm)
-    smallest = min(max(grid.smallest_side_mm, largest / 10), largest)
+    smallest = min(max(grid.smallest_side_mm, largest / _CLICK_SIDES_RATIO), largest)
     return [float(side) for side in np.geomspace(smallest, largest, count)]
