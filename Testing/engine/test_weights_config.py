@@ -15,6 +15,7 @@ from MedSAM2Lib.errors import ModelError
 from MedSAM2Lib.network.config import HieraConfig, NetworkConfig
 from MedSAM2Lib.weights.loading import load_network, open_checkpoint
 from Testing.engine.checkpoints import TINY, published_tensors, tiny_network
+from Testing.engine.command_line import POINT, written_volume
 
 WHOLE_NUMBERS = [field.name for field in dataclasses.fields(NetworkConfig) if field.type == "int"]
 WHOLE_NUMBERS_OF_THE_ENCODER = [field.name for field in dataclasses.fields(HieraConfig) if field.type == "int"]
@@ -182,8 +183,6 @@ def test_tensors_of_sizes_that_no_network_has_are_refused_without_a_configuratio
 def test_the_command_says_which_setting_is_wrong_in_one_line(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    from Testing.engine.test_command_segment import POINT, written_volume
-
     volume, path = written_volume(tmp_path / "ct.nrrd"), model_file(folder, with_settings(zoom="large"))
     arguments = ["--point", POINT, "--model", str(path), "--out", str(tmp_path / "m.nrrd"), "--device", "cpu"]
     assert main(["segment", str(volume), *arguments]) == 2
