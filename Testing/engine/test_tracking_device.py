@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -34,6 +36,24 @@ def test_precision_by_name_and_by_measurement() -> None:
     assert choose_precision("bf16", cpu) == torch.bfloat16
     assert choose_precision("auto", cpu) in {torch.float32, torch.bfloat16}
     assert execution_context("cpu", "fp32").batch_limit == 1
+
+
+@pytest.mark.parametrize(
+    ("fp32_milliseconds", "bf16_milliseconds", "chosen"),
+    [(40, 10, torch.bfloat16), (10, 40, torch.float32), (22, 20, torch.float32)],
+    ids=["bf16 is faster", "bf16 is slower", "bf16 is hardly faster"],
+)
+def test_automatic_precision_on_a_cpu_is_chosen_by_the_time_that_both_take(
+    monkeypatch: pytest.MonkeyPatch, fp32_milliseconds: int, bf16_milliseconds: int, chosen: torch.dtype
+) -> None:
+    taken = {torch.float32: fp32_milliseconds, torch.bfloat16: bf16_milliseconds}
+
+    def takes_its_time(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        time.sleep(taken[first.dtype] / 1000)
+        return first
+
+    monkeypatch.setattr(torch, "mm", takes_its_time)
+    assert choose_precision("auto", torch.device("cpu")) == chosen
 
 
 class TightMemory:
