@@ -14,46 +14,14 @@ from MedSAM2Lib.network.prompts import PromptTensors
 from MedSAM2Lib.network.sam2 import Sam2Network
 from MedSAM2Lib.weights.key_names import naming_of, to_official
 from Testing.engine.reference_sam2 import SMALL, build_reference
+from Testing.engine.reference_transformers import GRID, SIDE, build_video_model
 
 transformers = pytest.importorskip("transformers")
-
-SIDE = 128
-GRID = SIDE // 16
 
 
 @pytest.fixture(scope="module")
 def theirs() -> Any:
-    """transformers' SAM 2 for video of the same size as ``reference_sam2.SMALL``, with seeded random weights."""
-    from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig, Sam2VisionConfig
-
-    torch.manual_seed(0)
-    maps = [[SIDE // 4] * 2, [SIDE // 8] * 2, [GRID] * 2]
-    backbone = Sam2HieraDetConfig(
-        image_size=[SIDE, SIDE],
-        hidden_size=16,
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[16, 32, 64, 128],
-        global_attention_blocks=[3],
-    )
-    vision = Sam2VisionConfig(
-        backbone_config=backbone, backbone_channel_list=[128, 64, 32, 16], backbone_feature_sizes=maps
-    )
-    config = transformers.Sam2VideoConfig(
-        vision_config=vision,
-        prompt_encoder_config={"image_size": SIDE},
-        image_size=SIDE,
-        memory_attention_num_layers=2,
-        memory_attention_rope_feat_sizes=[GRID, GRID],
-    )
-    model = transformers.Sam2VideoModel(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-        # One matrix, stored twice in every released checkpoint.
-        model.shared_image_embedding.load_state_dict(model.prompt_encoder.shared_embedding.state_dict())
-        model.mask_decoder.pred_obj_score_head.proj_out.bias += 5
-        model.mask_decoder.iou_prediction_head.proj_out.bias[1] += 2
-    return model
+    return build_video_model()
 
 
 @pytest.fixture(scope="module")
