@@ -282,7 +282,7 @@ def test_released_tiny_with_padded_windows() -> None:
 
 @pytest.mark.long
 @torch.no_grad()
-@pytest.mark.parametrize("base", ["tiny", "small"])
+@pytest.mark.parametrize("base", ["tiny", "small", "base-plus", "large"])
 def test_released_sizes_at_512(base: str) -> None:
     published, network = build_both(ReferenceSize(base), image_size=512)
     pixels = random_slices(1, 512)
