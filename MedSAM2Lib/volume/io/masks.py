@@ -84,8 +84,8 @@ def read_mask(path: str | Path, volume: Volume) -> BoolArray:
         grid = Volume.from_array(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection(), path.name)
     mask = np.asarray(array > 0)
     if grid is not None and path.name.lower().endswith(SEGMENTATION_SUFFIX):
-        mask, grid = _on_whole_grid(mask, grid, volume)
-    _check_grid(mask, grid, volume, path)
+        mask, grid = on_whole_grid(mask, grid, volume)
+    check_grid(mask, grid, volume, path)
     if not mask.any():
         raise PromptError(
             "E_MASK_EMPTY", "The mask {path} is empty: mark at least one voxel of the object in it.", path=path
@@ -105,7 +105,8 @@ def _write_label_map(path: Path, labels: NDArray, volume: Volume) -> None:
         raise OSError(INCOMPLETE)
 
 
-def _check_grid(mask: BoolArray, grid: Volume | None, volume: Volume, path: Path) -> None:
+def check_grid(mask: BoolArray, grid: Volume | None, volume: Volume, path: Path) -> None:
+    """Raises PromptError where a mask [k, j, i], whose grid is known or None, is not on the volume's grid."""
     differences = []
     if mask.shape != volume.shape:
         differences.append(f"size {_row(mask.shape[::-1])} voxels, not {_row(volume.shape[::-1])}")
@@ -134,7 +135,7 @@ def _same_place(grid: Volume, volume: Volume) -> bool:
     return bool(apart.max() <= _SAME_GRID * min(volume.spacing))
 
 
-def _on_whole_grid(mask: BoolArray, grid: Volume, volume: Volume) -> tuple[BoolArray, Volume]:
+def on_whole_grid(mask: BoolArray, grid: Volume, volume: Volume) -> tuple[BoolArray, Volume]:
     """A mask that covers a part of the volume, voxel on voxel, brought to all of it; any other as it is."""
     offset = np.rint((np.linalg.inv(volume.ijk_to_world) @ grid.ijk_to_world[:, 3])[:3]).astype(int)[::-1]
     end = offset + mask.shape
