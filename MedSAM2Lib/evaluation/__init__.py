@@ -1,1 +1,1 @@
-"""Metrics, phantoms and pictures: how good a segmentation is, and what it looks like."""
+"""How good segmentations are: cases with known truth, simulated users, metrics, settings side by side; pictures."""

@@ -22,12 +22,15 @@ class Look:
         levels, textures: [L] mean and standard deviation inside each label.
         least_contrast: what separates the target from every other label.
         noise: standard deviation of the image noise.
+        centre, width: the window in HU, where there is one; in HU a level is (level - 0.5) * width + centre.
     """
 
     levels: FloatArray
     textures: FloatArray
     least_contrast: float
     noise: float
+    centre: float = 0.5
+    width: float = 1.0
 
 
 def _keep_contrast(
@@ -75,7 +78,7 @@ def hounsfield_look(rng: np.random.Generator, tissues: NDArray[np.uint8], in_tar
     values = _keep_contrast(rng, values, in_target, least)
     noise = min(float(np.exp(rng.uniform(np.log(2), np.log(30)))), 1.1 * least)
     levels = (values - centre) / width + 0.5
-    return Look(levels.astype(np.float32), textures / np.float32(width), least / width, noise / width)
+    return Look(levels.astype(np.float32), textures / np.float32(width), least / width, noise / width, centre, width)
 
 
 def free_look(rng: np.random.Generator, tissues: NDArray[np.uint8], in_target: NDArray[np.bool_]) -> Look:
