@@ -11,7 +11,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-EXTRAS := training,test,parity
+EXTRAS := evaluation,training,test,parity
 VOLUME ?=
 POINT ?=
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from MedSAM2Lib import __version__
-from MedSAM2Lib.commands import demo, models, segment
+from MedSAM2Lib.commands import demo, evaluate, models, segment
 from MedSAM2Lib.errors import MedSAM2Error
 
 EXIT_BAD_INPUT = 2
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"medsam2 {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (segment, models, demo):
+    for command in (segment, evaluate, models, demo):
         command.add_parser(subparsers)
     return parser
 
