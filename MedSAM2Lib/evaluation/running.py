@@ -14,7 +14,7 @@ from MedSAM2Lib.evaluation.rounds import Outcome, Round, Segmenter, rounds
 from MedSAM2Lib.evaluation.settings import NO_MEMORY, REPEATED_WITHIN, Setting
 from MedSAM2Lib.evaluation.users import SimulatedUser
 from MedSAM2Lib.tracking.device import ExecutionContext
-from MedSAM2Lib.tracking.engine import MEMORIES, TEMPORAL, EngineOptions, Sam2Engine, options_for, stop_rule_for
+from MedSAM2Lib.tracking.engine import TEMPORAL, EngineOptions, Sam2Engine, options_for, stop_rule_for
 from MedSAM2Lib.types import (
     Prompt,
     PropagationRequest,
@@ -23,6 +23,9 @@ from MedSAM2Lib.types import (
     array_dimension,
 )
 from MedSAM2Lib.weights.loading import LoadedModel
+
+WITH_A_MODEL = (TEMPORAL, NO_MEMORY)
+"""Memories that are wired here; another one is added together with its options in ``engine_options``."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,13 @@ def segment_case(model: ReadyModel | None, case: Case, setting: Setting, user: S
 
 def check_setting(setting: Setting) -> None:
     """Raises InputError ``E_NOT_YET`` for what the engine does not offer."""
-    if setting.needs_model and setting.memory not in (*MEMORIES, NO_MEMORY):
+    if setting.needs_model and setting.memory not in WITH_A_MODEL:
         raise InputError(
             "E_NOT_YET",
             "The setting '{name}' asks for --memory {memory}, which this version does not have: use {known}.",
             name=setting.name,
             memory=setting.memory,
-            known=" or ".join((*MEMORIES, NO_MEMORY)),
+            known=" or ".join(WITH_A_MODEL),
         )
     if setting.needs_model and setting.orientations != "1":
         raise InputError(

@@ -15,12 +15,12 @@ from MedSAM2Lib.evaluation.cases import Case
 from MedSAM2Lib.evaluation.metrics import dice
 from MedSAM2Lib.evaluation.prompts import box_on, click_on, largest_slice, mask_on
 from MedSAM2Lib.evaluation.rounds import rounds
-from MedSAM2Lib.evaluation.running import ReadyModel, check_setting, segment_case
-from MedSAM2Lib.evaluation.settings import Setting, listed_settings, read_settings
+from MedSAM2Lib.evaluation.running import WITH_A_MODEL, ReadyModel, check_setting, segment_case
+from MedSAM2Lib.evaluation.settings import MEMORIES, Setting, listed_settings, read_settings
 from MedSAM2Lib.evaluation.users import PromptingUser
 from MedSAM2Lib.tracking.checks import slice_pixel
 from MedSAM2Lib.tracking.device import ExecutionContext
-from MedSAM2Lib.tracking.engine import MEMORIES, Sam2Engine, options_for, stop_rule_for
+from MedSAM2Lib.tracking.engine import Sam2Engine, options_for, stop_rule_for
 from MedSAM2Lib.tracking.stand_in import RegionGrowingSession
 from MedSAM2Lib.types import Axis, BoxPrompt, PropagationRequest, StopRule, array_dimension
 from MedSAM2Lib.volume.volume import Volume
@@ -178,9 +178,9 @@ def test_the_stop_rule_and_the_zoom_of_a_setting_reach_the_engine(embedded: Read
 
 def test_what_the_engine_does_not_offer_is_refused_in_a_sentence() -> None:
     check_setting(Setting("a", memory="repeated", orientations="3"))
-    for memory in MEMORIES:
+    for memory in WITH_A_MODEL:
         check_setting(Setting("a", memory=memory))
-    for memory in {"self-sorting", "key-slice"} - set(MEMORIES):
+    for memory in set(MEMORIES) - {*WITH_A_MODEL, "repeated", "repeated-within"}:
         with pytest.raises(InputError, match=memory):
             check_setting(Setting("a", memory=memory))
 
