@@ -129,6 +129,7 @@ class SliceResult:
 
     ``logits`` are float32 ``[h, w]``, low-resolution and spread over ``frame``; positive means object.
     ``predicted_iou`` is the network's own estimate (0 to 1), ``object_score`` a logit: positive means present.
+    ``prompted`` says that the user prompted this slice, ``shown`` which slices of its axis memory attention was shown.
     """
 
     object_id: int
@@ -137,6 +138,7 @@ class SliceResult:
     predicted_iou: float
     object_score: float
     prompted: bool = False
+    shown: tuple[int, ...] = ()
 
     @property
     def key(self) -> SliceKey:
@@ -157,11 +159,17 @@ class StopRule:
     misses: int = 2
 
 
+Orientations = Literal["1", "3", "auto"]
+"""How many axes look at the object: the request's own, all three, or those that are worth it."""
+
+
 @dataclass(frozen=True)
 class PropagationRequest:
-    """What to propagate: objects (all by default), the axis, an inclusive range of slices, when to stop.
+    """What to propagate: objects (all by default), the axis, an inclusive range of slices along it, when to stop.
 
-    ``stop`` None is the rule that the engine's model is good for.
+    ``stop`` None is the rule that the engine's model is good for. ``orientations`` other than 1 let further axes take
+    part, seeded from the first one's result. ``update`` computes only what is missing or outdated: after a correction
+    the interval around it, after a cancelled propagation the rest; False begins anew.
     """
 
     axis: Axis = "k"
@@ -169,6 +177,31 @@ class PropagationRequest:
     first: int | None = None
     last: int | None = None
     stop: StopRule | None = None
+    orientations: Orientations = "1"
+    update: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FusedSlab:
+    """What all orientations together say of slices ``first`` to ``first + n - 1`` along k.
+
+    ``probability`` float32 [n, j, i], over 0.5 means object; ``disagreement`` float32 [n, j, i], 0 where the
+    orientations say the same or only one was asked, 1 where they contradict each other fully.
+    """
+
+    first: int
+    probability: FloatArray
+    disagreement: FloatArray
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Where the next prompt helps most: a slice, a voxel ``(i, j, k)`` on it, how great the doubt is (0 to 1), why."""
+
+    slice: SliceKey
+    ijk: IJK
+    doubt: float
+    reason: str
 
 
 class VolumeData(Protocol):
@@ -205,6 +238,14 @@ class SegmentationSession(Protocol):
 
     def propagate(self, request: PropagationRequest) -> Iterator[SliceResult]:
         """One slice result a step, prompted slices included; not asking for the next one cancels."""
+        ...
+
+    def results(self, object_id: int) -> Sequence[SliceResult]:
+        """Everything that holds of an object now, one result a slice, of all axes."""
+        ...
+
+    def fused(self, object_id: int, first: int, last: int) -> FusedSlab:
+        """What all orientations together say of slices ``first`` to ``last`` along k."""
         ...
 
     def voxel_logits(self, result: SliceResult) -> FloatArray:

@@ -20,7 +20,7 @@ from MedSAM2Lib.evaluation.evaluating import Plan, evaluate
 from MedSAM2Lib.evaluation.folders import FolderSource
 from MedSAM2Lib.evaluation.plots import plot_differences, plot_values
 from MedSAM2Lib.evaluation.results import ResultFile, Row
-from MedSAM2Lib.evaluation.running import ReadyModel, check_setting, engine_options
+from MedSAM2Lib.evaluation.running import ReadyModel, engine_options
 from MedSAM2Lib.evaluation.settings import MEMORIES, ORIENTATIONS, Setting, listed_settings, read_settings
 from MedSAM2Lib.evaluation.synthetic import SyntheticSource
 from MedSAM2Lib.evaluation.table import markdown
@@ -68,14 +68,12 @@ def plan_from(options: EvaluateOptions) -> Plan:
 
 
 def settings_from_options(options: EvaluateOptions) -> list[Setting]:
-    """The settings of a file or of the lists; raises InputError for those that the engine does not offer."""
+    """The settings of a file or of the lists; raises InputError."""
     if options.settings is not None:
         settings = read_settings(options.settings)
     else:
         orientations = listed(options.orientations, "--orientations", ORIENTATIONS)
         settings = listed_settings(listed(options.memories, "--memory", MEMORIES), orientations)
-    for setting in settings:
-        check_setting(setting)
     return [replace(setting, model=setting.model or options.model) for setting in settings]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.evaluation.baselines import NeighbourChain, RepeatedSlice
 from MedSAM2Lib.evaluation.cases import Case
 from MedSAM2Lib.evaluation.rounds import Outcome, Round, Segmenter, rounds
@@ -20,12 +19,10 @@ from MedSAM2Lib.types import (
     PropagationRequest,
     SegmentationSession,
     StopRule,
-    array_dimension,
 )
 from MedSAM2Lib.weights.loading import LoadedModel
 
-WITH_A_MODEL = (TEMPORAL, NO_MEMORY)
-"""Memories that are wired here; another one is added together with its options in ``engine_options``."""
+_SLAB = 32
 
 
 @dataclass(frozen=True)
@@ -39,40 +36,19 @@ class ReadyModel:
 def segment_case(model: ReadyModel | None, case: Case, setting: Setting, user: SimulatedUser) -> Iterator[Round]:
     """The result of each of the user's rounds, computed when it is asked for.
 
-    ``model`` may be None for settings that need none. Raises InputError as ``check_setting`` does, and PromptError for
-    prompts that the volume cannot take (a slice one pixel wide has no box).
+    ``model`` may be None for settings that need none. Raises PromptError for prompts that the volume cannot take (a
+    slice one pixel wide has no box).
     """
     return rounds(_segmenter(model, case, setting, user), case, user)
-
-
-def check_setting(setting: Setting) -> None:
-    """Raises InputError ``E_NOT_YET`` for what the engine does not offer."""
-    if setting.needs_model and setting.memory not in WITH_A_MODEL:
-        raise InputError(
-            "E_NOT_YET",
-            "The setting '{name}' asks for --memory {memory}, which this version does not have: use {known}.",
-            name=setting.name,
-            memory=setting.memory,
-            known=" or ".join(WITH_A_MODEL),
-        )
-    if setting.needs_model and setting.orientations != "1":
-        raise InputError(
-            "E_NOT_YET",
-            "The setting '{name}' asks for --orientations {orientations}, and this version propagates in one only: "
-            "leave it out.",
-            name=setting.name,
-            orientations=setting.orientations,
-        )
 
 
 def engine_options(model: ReadyModel, setting: Setting) -> EngineOptions:
     """The options with which a setting's sessions are opened. Raises InputError for a zoom that is none."""
     memory = TEMPORAL if setting.memory == NO_MEMORY else setting.memory
-    return options_for(model.loaded.config, None, None, setting.zoom, memory)
+    return options_for(model.loaded.config, None, None, setting.zoom, memory, setting.self_sorting)
 
 
 def _segmenter(model: ReadyModel | None, case: Case, setting: Setting, user: SimulatedUser) -> Segmenter:
-    check_setting(setting)
     if not setting.needs_model:
         return RepeatedSlice(case.truth, user.axis, setting.memory == REPEATED_WITHIN)
     if model is None:
@@ -82,7 +58,8 @@ def _segmenter(model: ReadyModel | None, case: Case, setting: Setting, user: Sim
     stop = _stop_rule(model, setting)
     if setting.memory == NO_MEMORY:
         return NeighbourChain(session, user.axis, case.truth.shape, stop)
-    return _Propagation(session, PropagationRequest(user.axis, stop=stop), case.truth.shape)
+    request = PropagationRequest(user.axis, stop=stop, orientations=setting.orientations)
+    return _Propagation(session, request, case.truth.shape)
 
 
 def _stop_rule(model: ReadyModel, setting: Setting) -> StopRule:
@@ -93,7 +70,10 @@ def _stop_rule(model: ReadyModel, setting: Setting) -> StopRule:
 
 
 class _Propagation:
-    """The engine itself: prompts in, a propagation through the whole volume, a mask out."""
+    """The engine itself: prompts in, a propagation through the whole volume, a mask out.
+
+    A correction computes what it outdates and nothing else.
+    """
 
     def __init__(self, session: SegmentationSession, request: PropagationRequest, shape: tuple[int, ...]) -> None:
         self._session = session
@@ -104,10 +84,10 @@ class _Propagation:
     def add(self, prompts: Sequence[Prompt]) -> Outcome:
         for prompt in prompts:
             self._session.add_prompt(self._object, prompt)
+        computed = sum(1 for _ in self._session.propagate(self._request))
+        self._request = replace(self._request, update=True)
         mask = np.zeros(self._shape, dtype=bool)
-        slices = np.moveaxis(mask, array_dimension(self._request.axis), 0)
-        computed = 0
-        for result in self._session.propagate(self._request):
-            slices[result.key.index] = self._session.voxel_logits(result) > 0
-            computed += 1
+        for start in range(0, len(mask), _SLAB):
+            slab = self._session.fused(self._object, start, min(start + _SLAB, len(mask)) - 1)
+            mask[start : start + len(slab.probability)] = slab.probability > 0.5
         return Outcome(mask, computed)

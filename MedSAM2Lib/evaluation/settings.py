@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.memory.self_sorting import SelfSortingOptions
+from MedSAM2Lib.types import Orientations
 
 NO_MEMORY, REPEATED, REPEATED_WITHIN = "none", "repeated", "repeated-within"
 BASELINES = (NO_MEMORY, REPEATED, REPEATED_WITHIN)
@@ -41,7 +42,7 @@ class Setting:
     name: str
     memory: str = "temporal"
     self_sorting: SelfSortingOptions = field(default_factory=SelfSortingOptions)
-    orientations: str = "1"
+    orientations: Orientations = "1"
     stop: str = "auto"
     stop_predicted_iou: float | None = None
     stop_misses: int | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.memory.bank import MemoryBank
+from MedSAM2Lib.memory.self_sorting import SelfSortingMemory, SelfSortingOptions
 from MedSAM2Lib.memory.temporal import TemporalMemory
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.network.sam2 import Sam2Network
@@ -21,7 +22,9 @@ from MedSAM2Lib.volume.intensity import Window, automatic_window
 from MedSAM2Lib.volume.volume import Volume, replace_non_finite
 
 TEMPORAL = "temporal"
-MEMORIES = (TEMPORAL,)
+SELF_SORTING = "self-sorting"
+KEY_SLICE = "key-slice"
+MEMORIES = (TEMPORAL, SELF_SORTING, KEY_SLICE)
 OFF = "off"
 AUTO = "auto"
 
@@ -32,16 +35,28 @@ class EngineOptions:
 
     ``window`` None takes one from the voxels. ``zoom`` None shows whole slices, else the region of interest is that
     many times the object's larger side. ``fit`` is how a whole slice fills the square (``stretch`` or ``letterbox``).
+    ``memory`` is ``temporal`` (SAM 2), ``self-sorting`` (Medical SAM 2, as ``self_sorting`` says; None takes the
+    defaults with the model's capacity) or ``key-slice`` (prompted slices alone). ``seed_by`` is how further
+    orientations are prompted from the first one's result: by its ``box`` or its ``mask``.
     """
 
     window: Window | None = None
     fit: str = STRETCH
     zoom: float | None = None
     memory: str = TEMPORAL
+    self_sorting: SelfSortingOptions | None = None
+    seed_by: str = "box"
     host_cache_bytes: int = DEFAULT_HOST_BYTES
 
 
-def options_for(config: NetworkConfig, window: Window | None, fit: str | None, zoom: str, memory: str) -> EngineOptions:
+def options_for(
+    config: NetworkConfig,
+    window: Window | None,
+    fit: str | None,
+    zoom: str,
+    memory: str,
+    self_sorting: SelfSortingOptions | None = None,
+) -> EngineOptions:
     """Options where the user left something to the model.
 
     A zoom of ``auto`` is what the model was trained for: its configuration's factor, or whole slices for SAM 2's own
@@ -56,7 +71,7 @@ def options_for(config: NetworkConfig, window: Window | None, fit: str | None, z
             "--fit stretch shows whole slices and --zoom {zoom} a square part of them: use one of the two.",
             zoom=zoom,
         )
-    return EngineOptions(window, fit or (LETTERBOX if factor is not None else config.fit), factor, memory)
+    return EngineOptions(window, fit or (LETTERBOX if factor is not None else config.fit), factor, memory, self_sorting)
 
 
 def stop_rule_for(config: NetworkConfig, enabled: bool) -> StopRule:
@@ -89,11 +104,17 @@ class Sam2Engine(SegmentationEngine):
         features = FeatureCache(self.context.device, self.options.host_cache_bytes)
         runner = NetworkRunner(self.network, self.context, features.move_to_host)
         stop = stop_rule_for(self.network.config, enabled=True)
-        return TrackingSession(view, runner, features, self._new_bank, self.options.zoom, stop)
+        return TrackingSession(view, runner, features, self._new_bank, self.options.zoom, stop, self.options.seed_by)
 
     def _new_bank(self) -> MemoryBank:
         config = self.network.config
-        return TemporalMemory(config.memory_map_count, config.max_object_pointers)
+        sizes = (config.memory_map_count, config.max_object_pointers)
+        if self.options.memory == TEMPORAL:
+            return TemporalMemory(*sizes)
+        chosen = self.options.self_sorting or SelfSortingOptions(capacity=config.bank_capacity)
+        if self.options.memory == KEY_SLICE:
+            chosen = replace(chosen, capacity=0, shown=0, neighbour=False)
+        return SelfSortingMemory(chosen, *sizes)
 
 
 def small_on_cpu(config: NetworkConfig, device: torch.device) -> bool:

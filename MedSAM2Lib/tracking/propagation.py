@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,65 +16,121 @@ from MedSAM2Lib.types import NOT_COMPUTED, StopRule
 
 @dataclass
 class Lane:
-    """One object travelling in one direction: ``position`` is the next slice, ``end`` the last one (inclusive)."""
+    """One object travelling in one direction over the slices ``todo``, which need not be neighbours.
+
+    ``pending`` is shared by the lanes of an object and axis: what is still to be computed. ``waiting`` are misses that
+    may yet be the end of the object, ``finished`` records that nobody has taken yet: neither is lost if a propagation
+    is cancelled.
+    """
 
     object_id: int
     tracker: Tracker
     direction: Direction
-    position: int
-    end: int
+    todo: deque[int]
     last_prompted: int
+    pending: set[int]
     waiting: list[SliceRecord] = field(default_factory=list)
+    finished: deque[SliceRecord] = field(default_factory=deque)
     stopped: bool = False
 
     @property
     def active(self) -> bool:
-        return not self.stopped and (self.end - self.position) * self.direction >= 0
+        return not self.stopped and bool(self.todo)
 
-    def stop(self) -> None:
-        """Ends the lane where it is; what it holds back is dropped."""
-        self.stopped = True
-        self.waiting.clear()
+    @property
+    def position(self) -> int:
+        """The next slice of an active lane."""
+        return self.todo[0]
 
     @property
     def past_prompts(self) -> bool:
         """Whether no prompted slice lies ahead; before that a lane never stops by itself."""
         return (self.position - self.last_prompted) * self.direction > 0
 
+    def advance(self) -> None:
+        """The slice at hand is done."""
+        self.pending.discard(self.todo.popleft())
+
+    def stop(self) -> None:
+        """Ends the lane where it is."""
+        self.stopped = True
+
+    def end_of_object(self) -> None:
+        """The object has ended: the slices that waited are without it, and nothing further is computed in this way."""
+        self.finished.extend(absent(record) for record in self.waiting)
+        self.waiting = []
+        self.pending.difference_update(self.todo)
+        self.stop()
+
+    def object_goes_on(self) -> None:
+        """The slices that waited keep their masks."""
+        self.finished.extend(self.waiting)
+        self.waiting = []
+
+    def without(self, first: int, last: int) -> None:
+        """Drops what is held back of slices ``first`` to ``last``: they are to be computed again."""
+        self.waiting = [record for record in self.waiting if not first <= record.index <= last]
+        self.finished = deque(record for record in self.finished if not first <= record.index <= last)
+
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """A slice that is done: whose it is, and what was found."""
+    """A slice that is done: by which lane, and what was found."""
 
-    object_id: int
+    lane: Lane
     record: SliceRecord
 
 
-def lanes_for(object_id: int, tracker: Tracker, first: int, last: int) -> list[Lane]:
-    """Forward from the lowest prompted slice to ``last``, backward from the slice below it to ``first``."""
+def lanes_for(
+    object_id: int,
+    tracker: Tracker,
+    first: int,
+    last: int,
+    pending: set[int] | None = None,
+    before: Sequence[Lane] = (),
+) -> list[Lane]:
+    """Forward from the lowest prompted slice to ``last``, backward from the slice below it to ``first``.
+
+    ``pending`` None means every slice of the range. Lanes of ``before`` were cancelled: what they hold back is taken
+    over.
+    """
+    pending = set(range(first, last + 1)) if pending is None else pending
     prompted = tracker.prompted_slices
     start = prompted[0]
-    return [
-        Lane(object_id, tracker, 1, start, last, prompted[-1]),
-        Lane(object_id, tracker, -1, start - 1, first, start),
+    lanes = [
+        Lane(object_id, tracker, 1, _among(pending, range(start, last + 1)), prompted[-1], pending),
+        Lane(object_id, tracker, -1, _among(pending, range(start - 1, first - 1, -1)), start, pending),
     ]
+    for lane in lanes:
+        for old in before:
+            if old.direction == lane.direction:
+                lane.waiting, lane.finished = list(old.waiting), deque(old.finished)
+    return lanes
+
+
+def _among(pending: set[int], indices: range) -> deque[int]:
+    return deque(index for index in indices if index in pending)
 
 
 def propagate(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> Iterator[Progress]:
     """Yields each slice once, in rounds over the lanes; the steps of a round share batches where the device gains.
 
     A miss (see ``StopRule``) is held back until the next slices tell whether the object goes on: then it is yielded
-    as it is, and as absent if they end the direction. Prompted slices are yielded as they stand.
+    as it is, and as absent if they end the direction. Prompted slices are yielded as they stand. Cancelled between any
+    two slices, the lanes can be taken up again.
     """
+    for lane in lanes:
+        yield from _finished(lane)
     while any(lane.active for lane in lanes):
+        yield from _prompted_ahead([lane for lane in lanes if lane.active])
         moving = [lane for lane in lanes if lane.active]
-        yield from _prompted_ahead(moving)
-        moving = [lane for lane in moving if lane.active]
         limit = runner.context.batch_limit
         for start in range(0, len(moving), limit):
             yield from _advance(moving[start : start + limit], runner, stop)
     for lane in lanes:
-        yield from _release(lane)
+        if not lane.stopped:
+            lane.object_goes_on()
+        yield from _finished(lane)
 
 
 def is_miss(record: SliceRecord, rule: StopRule) -> bool:
@@ -93,9 +150,10 @@ def _prompted_ahead(lanes: Sequence[Lane]) -> Iterator[Progress]:
             record = lane.tracker.record(lane.position)
             if record is None or not record.prompted:
                 break
-            yield from _release(lane)
-            lane.position += lane.direction
-            yield Progress(lane.object_id, record)
+            lane.object_goes_on()
+            lane.finished.append(record)
+            lane.advance()
+            yield from _finished(lane)
 
 
 def _advance(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> Iterator[Progress]:
@@ -104,24 +162,19 @@ def _advance(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> It
     for lane, step, outcome in zip(going, steps, runner.track(steps)):
         record = lane.tracker.accept(step, outcome)
         may_stop = stop.enabled and lane.past_prompts
-        lane.position += lane.direction
+        lane.advance()
         if may_stop and is_miss(record, stop):
             lane.waiting.append(record)
-            lane.stopped = len(lane.waiting) >= stop.misses
-            if lane.stopped:
-                yield from _give_up(lane)
+            if len(lane.waiting) >= stop.misses:
+                lane.end_of_object()
         else:
-            yield from _release(lane)
-            yield Progress(lane.object_id, record)
+            lane.object_goes_on()
+            lane.finished.append(record)
+    for lane in going:
+        yield from _finished(lane)
 
 
-def _release(lane: Lane) -> Iterator[Progress]:
-    waiting, lane.waiting = lane.waiting, []
-    for record in waiting:
-        yield Progress(lane.object_id, record)
-
-
-def _give_up(lane: Lane) -> Iterator[Progress]:
-    waiting, lane.waiting = lane.waiting, []
-    for record in waiting:
-        yield Progress(lane.object_id, absent(record))
+def _finished(lane: Lane) -> Iterator[Progress]:
+    """Hands out what is done; a record leaves the lane before it is handed out, so that none comes twice."""
+    while lane.finished:
+        yield Progress(lane, lane.finished.popleft())

@@ -48,7 +48,7 @@ class SliceRecord:
     """What is known of one object on one slice: logits [1, 1, s, s] fp32 and pointer [1, C] on the network's device.
 
     ``direction`` is 0 for a prompted slice; ``corrected_from`` is then the direction in which it was tracked before, 0
-    if it never was.
+    if it never was. ``shown`` are the slices whose memory maps the network was shown for this one.
     """
 
     index: int
@@ -58,6 +58,7 @@ class SliceRecord:
     object_score: float
     pointer: Tensor
     corrected_from: Direction = 0
+    shown: tuple[int, ...] = ()
 
     @property
     def prompted(self) -> bool:

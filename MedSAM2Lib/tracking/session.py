@@ -1,17 +1,13 @@
-"""A session: several objects on one volume, prompted on any slice of any axis, previewed, propagated.
+"""A session: several objects on one volume, prompted on any slice of any axis, previewed, propagated, corrected.
 
 It keeps what users pay for: image features (within a budget), records of every slice, the window of the first prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+from collections.abc import Iterator
 
 from MedSAM2Lib.memory.bank import MemoryBank
-from MedSAM2Lib.network.features import SliceFeatures
 from MedSAM2Lib.tracking.checks import (
     check_prompt,
     check_range,
@@ -20,16 +16,19 @@ from MedSAM2Lib.tracking.checks import (
     no_prompt_on,
     prompted_slices,
 )
-from MedSAM2Lib.tracking.features import FeatureCache, feature_key
-from MedSAM2Lib.tracking.propagation import Lane, lanes_for, propagate
-from MedSAM2Lib.tracking.region import Trial, choose_region, holds
-from MedSAM2Lib.tracking.runner import NetworkRunner, SliceRecord
-from MedSAM2Lib.tracking.tracker import Tracker
+from MedSAM2Lib.tracking.features import FeatureCache
+from MedSAM2Lib.tracking.fusion import fused_slab, given_mask
+from MedSAM2Lib.tracking.keyframes import Interval, interval_around
+from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice, Update
+from MedSAM2Lib.tracking.runner import NetworkRunner
+from MedSAM2Lib.tracking.suggestion import suggested_prompt
+from MedSAM2Lib.tracking.tracks import BankFactory, TrackMaker, numpy_logits
+from MedSAM2Lib.tracking.updates import UpdateRunner
 from MedSAM2Lib.tracking.view import VolumeView, mask_logits
 from MedSAM2Lib.types import (
     Axis,
     FloatArray,
-    MaskPrompt,
+    FusedSlab,
     Prompt,
     PropagationRequest,
     SegmentationSession,
@@ -37,38 +36,8 @@ from MedSAM2Lib.types import (
     SliceKey,
     SliceResult,
     StopRule,
+    Suggestion,
 )
-from MedSAM2Lib.volume.region import Region, slice_grid
-
-BankFactory = Callable[[], MemoryBank]
-
-
-@dataclass
-class ObjectOnAxis:
-    """One object along one axis: the region it is shown in, its tracker, and slices whose prompts changed since."""
-
-    region: Region | None
-    tracker: Tracker
-    stale: set[int] = field(default_factory=set)
-    lanes: list[Lane] = field(default_factory=list)
-
-    def outdate(self) -> None:
-        """Ends a propagation under way: its prompts have changed."""
-        for lane in self.lanes:
-            lane.stop()
-        self.lanes = []
-
-
-@dataclass
-class SegmentedObject:
-    """A named object, its prompts in the order they came, and what is known of it along each axis."""
-
-    name: str
-    prompts: list[Prompt] = field(default_factory=list)
-    axes: dict[Axis, ObjectOnAxis] = field(default_factory=dict)
-
-    def prompts_on(self, key: SliceKey) -> list[Prompt]:
-        return [prompt for prompt in self.prompts if prompt.slice == key]
 
 
 class TrackingSession(SegmentationSession):
@@ -81,6 +50,7 @@ class TrackingSession(SegmentationSession):
         new_bank: makes the memory bank of an object on an axis.
         zoom: side of the region of interest as a multiple of the object's larger side; None for whole slices.
         stop: when propagation ends by itself, where a request does not say.
+        seed_by: how other orientations are prompted from the first one's result, ``box`` or ``mask``.
     """
 
     def __init__(
@@ -91,13 +61,14 @@ class TrackingSession(SegmentationSession):
         new_bank: BankFactory,
         zoom: float | None,
         stop: StopRule,
+        seed_by: str = "box",
     ) -> None:
         self.view = view
         self.features = features
         self.runner = runner
-        self.zoom = zoom
         self.stop = stop
-        self._new_bank = new_bank
+        self._seed_by = seed_by
+        self._tracks = TrackMaker(view, runner, features, new_bank, zoom)
         self._objects: dict[int, SegmentedObject] = {}
 
     @property
@@ -113,165 +84,165 @@ class TrackingSession(SegmentationSession):
 
     def remove_object(self, object_id: int) -> None:
         """Forgets an object and all that was computed for it; a propagation of it under way ends."""
-        for on_axis in self._object(object_id).axes.values():
-            on_axis.outdate()
+        self._changed(self._object(object_id))
         del self._objects[object_id]
 
     def add_prompt(self, object_id: int, prompt: Prompt) -> None:
-        """Adds a prompt; its slice is computed at the next preview or propagation, and one under way ends."""
+        """Adds a prompt; its slice is computed at the next preview or propagation, and one under way ends.
+
+        The slice is a keyframe from now on, and the slices between it and its neighbouring keyframes are outdated.
+        """
         segmented = self._object(object_id)
         check_prompt(prompt, self.view.volume.array.shape)
         check_together([*segmented.prompts_on(prompt.slice), prompt])
         segmented.prompts.append(prompt)
-        on_axis = segmented.axes.get(prompt.axis)
-        if on_axis is not None:
-            on_axis.outdate()
-            on_axis.stale.add(prompt.slice.index)
+        self._outdate(segmented, prompt.slice)
+        track = segmented.axes.get(prompt.axis)
+        if track is not None:
+            track.undecoded.add(prompt.slice.index)
 
     def clear_prompts(self, object_id: int, key: SliceKey) -> None:
-        """Removes an object's prompts on a slice, and what was computed from them along its axis."""
+        """Removes an object's prompts on a slice: it is a keyframe no more, and what depends on it is outdated."""
         segmented = self._object(object_id)
-        segmented.prompts = [prompt for prompt in segmented.prompts if prompt.slice != key]
-        on_axis = segmented.axes.get(key.axis)
-        if on_axis is None:
+        if not segmented.prompts_on(key):
             return
-        on_axis.outdate()
-        on_axis.stale.discard(key.index)
-        on_axis.tracker.forget(key.index)
-        on_axis.tracker.forget_tracked()
-        if not any(prompt.axis == key.axis for prompt in segmented.prompts):
-            del segmented.axes[key.axis]
+        segmented.prompts = [prompt for prompt in segmented.prompts if prompt.slice != key]
+        track = segmented.axes.get(key.axis)
+        if track is not None:
+            track.undecoded.discard(key.index)
+            track.keyframes.pop(key.index, None)
+            track.tracker.forget(key.index)
+        self._outdate(segmented, key)
+        if not segmented.keyframes(key.axis):
+            segmented.forget_axis(key.axis)
 
     def preview(self, object_id: int, key: SliceKey) -> SliceResult:
         """The object on a prompted slice; computed once until its prompts change."""
         segmented = self._object(object_id)
         if not segmented.prompts_on(key):
             raise no_prompt_on(key, segmented.name)
-        on_axis = self._on_axis(segmented, key.axis)
-        if key.index in on_axis.stale or on_axis.tracker.record(key.index) is None:
-            self._decode(segmented, on_axis, key)
-        record = on_axis.tracker.record(key.index)
-        assert record is not None
-        return self._result(object_id, on_axis, key, record)
+        track = self._tracks.prompted_track(segmented, key.axis)
+        if key.index in track.undecoded or key.index not in track.keyframes:
+            self._tracks.decode(segmented, track, key)
+        return self._result(object_id, segmented, track.keyframes[key.index])
 
     def propagate(self, request: PropagationRequest) -> Iterator[SliceResult]:
-        """Computes every slice of the request anew from the prompts on its axis, both ways, one result a step.
+        """Computes the request's slices from the prompts, both ways, one result a step; see ``PropagationRequest``.
 
+        A slice may come again: in a wider region where the object did not fit the first one. The last word holds.
         Raises PromptError before the first step for an object without a prompt on the axis, or a bad range.
         """
         ids = list(self._objects) if request.object_ids is None else list(request.object_ids)
-        for object_id in ids:
-            self._check(object_id, request)
-        lanes = [lane for object_id in ids for lane in self._lanes(object_id, request)]
-        return self._results(lanes, request)
+        ranges = {object_id: self._check(object_id, request) for object_id in ids}
+        for object_id, interval in ranges.items():
+            self._prepare(self._objects[object_id], interval, request.update)
+        return self._results({object_id: self._objects[object_id] for object_id in ids}, request)
+
+    def remaining(self, object_ids: list[int] | None = None) -> int:
+        """Slices that a propagation under way has still to compute on the axes it has reached, at most."""
+        wanted = self._objects if object_ids is None else {key: self._objects[key] for key in object_ids}
+        tracks = [track for segmented in wanted.values() for track in segmented.axes.values()]
+        return sum(len(lane.todo) for track in tracks for lane in track.lanes if lane.active)
+
+    def results(self, object_id: int) -> list[SliceResult]:
+        """Everything that holds of an object now, one result a slice, of all axes; by axis and index."""
+        segmented = self._object(object_id)
+        keys = {key for update in segmented.updates for key in update.slices}
+        stored = [segmented.latest(key) for key in sorted(keys, key=lambda key: (key.axis, key.index))]
+        return [self._result(object_id, segmented, one) for one in stored if one is not None]
+
+    def fused(self, object_id: int, first: int, last: int) -> FusedSlab:
+        """What all orientations together say of slices ``first`` to ``last`` along k, and where they disagree."""
+        return fused_slab(self._object(object_id), self.view.volume.shape, first, last)
+
+    def suggest(self, object_id: int) -> Suggestion | None:
+        """Where the next prompt helps most; None while nothing is tracked, or where nothing is in doubt."""
+        return suggested_prompt(self._object(object_id), self.view.volume)
+
+    def bank(self, object_id: int, axis: Axis) -> MemoryBank | None:
+        """The memory of an object along an axis, to be looked at; None where it has none."""
+        track = self._object(object_id).axes.get(axis)
+        return None if track is None else track.tracker.bank
 
     def frame(self, object_id: int, key: SliceKey) -> SliceFrame:
-        """The frame in which a slice of an object with prompts on that axis is shown to the network."""
+        """The frame in which a slice of an object that is known along that axis is shown to the network."""
         return self.view.frame(key, self._object(object_id).axes[key.axis].region)
 
     def voxel_logits(self, result: SliceResult) -> FloatArray:
         """Logits on the slice's voxels; a mask prompt comes back voxel for voxel as the user gave it."""
         segmented = self._objects.get(result.object_id)
-        if result.prompted and segmented is not None:
-            for prompt in segmented.prompts_on(result.key):
-                if isinstance(prompt, MaskPrompt):
-                    return mask_logits(prompt.mask)
-        return self.view.voxel_logits(result.frame, result.logits)
+        given = given_mask(segmented, result.key) if result.prompted and segmented is not None else None
+        return self.view.voxel_logits(result.frame, result.logits) if given is None else mask_logits(given)
 
     def is_given(self, result: SliceResult) -> bool:
         """Whether a result is a mask that the user gave, which no other object may take voxels from."""
         segmented = self._objects.get(result.object_id)
-        return segmented is not None and any(
-            isinstance(prompt, MaskPrompt) for prompt in segmented.prompts_on(result.key)
-        )
+        return segmented is not None and given_mask(segmented, result.key) is not None
 
     def _object(self, object_id: int) -> SegmentedObject:
         if object_id not in self._objects:
             raise no_object(object_id)
         return self._objects[object_id]
 
-    def _check(self, object_id: int, request: PropagationRequest) -> tuple[list[int], int, int]:
-        """The prompted slices of an object and the range, or PromptError."""
+    def _check(self, object_id: int, request: PropagationRequest) -> Interval:
+        """The range of a request for an object with a prompt on its axis, or PromptError."""
         prompted = prompted_slices(self._object(object_id).prompts, request.axis)
         first, last = check_range(request, prompted, self.view.volume.slice_count(request.axis))
-        return prompted, first, last
+        return Interval(request.axis, first, last)
 
-    def _lanes(self, object_id: int, request: PropagationRequest) -> list[Lane]:
-        prompted, first, last = self._check(object_id, request)
-        for index in prompted:
-            self.preview(object_id, SliceKey(request.axis, index))
-        on_axis = self._objects[object_id].axes[request.axis]
-        on_axis.outdate()
-        on_axis.tracker.forget_tracked()
-        on_axis.tracker.remember_prompted()
-        on_axis.lanes = lanes_for(object_id, on_axis.tracker, first, last)
-        return on_axis.lanes
+    @staticmethod
+    def _changed(segmented: SegmentedObject) -> None:
+        segmented.version += 1
+        for track in segmented.axes.values():
+            track.halt()
 
-    def _results(self, lanes: Sequence[Lane], request: PropagationRequest) -> Iterator[SliceResult]:
-        axes = {lane.object_id: self._objects[lane.object_id].axes[request.axis] for lane in lanes}
-        for progress in propagate(lanes, self.runner, request.stop or self.stop):
-            key = SliceKey(request.axis, progress.record.index)
-            yield self._result(progress.object_id, axes[progress.object_id], key, progress.record)
+    def _outdate(self, segmented: SegmentedObject, key: SliceKey) -> None:
+        self._changed(segmented)
+        count = self.view.volume.slice_count(key.axis)
+        interval = interval_around(key.axis, key.index, segmented.keyframes(key.axis), count)
+        track = segmented.axes.get(key.axis)
+        if track is not None:
+            track.outdated.append(interval)
+        segmented.outdate(interval)
 
-    def _on_axis(self, segmented: SegmentedObject, axis: Axis) -> ObjectOnAxis:
-        """What is known along an axis; begun anew where a prompt lies outside the region that was chosen before."""
-        on_axis = segmented.axes.get(axis)
-        prompts = [prompt for prompt in segmented.prompts if prompt.axis == axis]
-        if on_axis is None or not holds(on_axis.region, prompts):
-            if on_axis is not None:
-                on_axis.outdate()
-            region = self._region(prompts, axis)
-            on_axis = ObjectOnAxis(region, self._tracker(axis, region))
-            segmented.axes[axis] = on_axis
-        return on_axis
+    def _prepare(self, segmented: SegmentedObject, interval: Interval, update: bool) -> None:
+        """Keyframes decoded, and an update for what is to be computed."""
+        if not update:
+            segmented.updates = [Update(interval)]
+            segmented.axes = {axis: track for axis, track in segmented.axes.items() if segmented.keyframes(axis)}
+        for axis in segmented.prompted_axes():
+            track = self._tracks.decode_keyframes(segmented, axis)
+            track.settle()
+            if not update:
+                track.begin_anew(self.view.volume.slice_count(axis))
+        if update and segmented.next_update() is None:
+            segmented.updates.extend(self._missing(segmented, interval))
 
-    def _tracker(self, axis: Axis, region: Region | None) -> Tracker:
-        def features_of(index: int) -> SliceFeatures:
-            return self._features(self.view.frame(SliceKey(axis, index), region))
+    @staticmethod
+    def _missing(segmented: SegmentedObject, interval: Interval) -> list[Update]:
+        """Updates for the parts of a range that no propagation has been asked for yet, below and above."""
+        covered = [update.interval for update in segmented.updates if update.interval.axis == interval.axis]
+        if not covered:
+            return [Update(interval)]
+        first, last = min(one.first for one in covered), max(one.last for one in covered)
+        parts = [Interval(interval.axis, interval.first, first - 1), Interval(interval.axis, last + 1, interval.last)]
+        return [Update(part) for part in parts if len(part)]
 
-        return Tracker(self.runner, self._new_bank(), features_of, self.view.volume.slice_count(axis))
+    def _results(self, objects: dict[int, SegmentedObject], request: PropagationRequest) -> Iterator[SliceResult]:
+        stop = request.stop or self.stop
+        runner = UpdateRunner(self._tracks, stop, request.orientations, self._seed_by)
+        for found in runner.run(objects):
+            yield self._result(found.object_id, objects[found.object_id], found.stored)
 
-    def _decode(self, segmented: SegmentedObject, on_axis: ObjectOnAxis, key: SliceKey) -> None:
-        frame = self.view.frame(key, on_axis.region)
-        on_axis.tracker.prompt(key.index, self.view.network_prompts(frame, segmented.prompts_on(key)))
-        on_axis.stale.discard(key.index)
-
-    def _features(self, frame: SliceFrame) -> SliceFeatures:
-        key = feature_key(frame, self.view.image_size, self.runner.context.dtype)
-
-        def encode() -> SliceFeatures:
-            return self.runner.encode(self.view.image(frame))
-
-        return self.runner.guarded(lambda: self.features.get(key, encode))
-
-    def _region(self, prompts: Sequence[Prompt], axis: Axis) -> Region | None:
-        """One region for all prompted slices of an axis, whatever their order; None shows whole slices."""
-        if self.zoom is None:
-            return None
-
-        def try_region(on_slice: Sequence[Prompt], region: Region) -> Trial:
-            return self._trial(on_slice, on_slice[0].slice, region)
-
-        return choose_region(slice_grid(self.view.volume, axis), prompts, self.zoom, try_region)
-
-    def _trial(self, prompts: Sequence[Prompt], key: SliceKey, region: Region) -> Trial:
-        frame = self.view.frame(key, region)
-        record = self.runner.decode_prompts(key.index, self._features(frame), self.view.network_prompts(frame, prompts))
-        logits = numpy_logits(record)
-        on_voxels = self.view.voxel_logits(frame, logits) > 0
-        return Trial(region, logits, on_voxels, record.predicted_iou, record.object_score > 0)
-
-    def _result(self, object_id: int, on_axis: ObjectOnAxis, key: SliceKey, record: SliceRecord) -> SliceResult:
+    @staticmethod
+    def _result(object_id: int, segmented: SegmentedObject, stored: StoredSlice) -> SliceResult:
+        key, record = stored.frame.key, stored.record
         return SliceResult(
             object_id=object_id,
-            frame=self.view.frame(key, on_axis.region),
+            frame=stored.frame,
             logits=numpy_logits(record),
             predicted_iou=record.predicted_iou,
             object_score=record.object_score,
-            prompted=record.prompted,
+            prompted=record.prompted and bool(segmented.prompts_on(key)),
+            shown=record.shown,
         )
-
-
-def numpy_logits(record: SliceRecord) -> FloatArray:
-    """A copy of a record's logits [s, s]: what a caller does to it does not reach the session."""
-    return np.array(record.low_res_logits[0, 0].cpu().numpy(), dtype=np.float32)

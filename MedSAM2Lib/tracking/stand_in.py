@@ -27,6 +27,7 @@ from MedSAM2Lib.types import (
     BoolArray,
     BoxPrompt,
     FloatArray,
+    FusedSlab,
     MaskPrompt,
     PointPrompt,
     Prompt,
@@ -49,6 +50,7 @@ _TOLERANCE_OF_RANGE = 0.1
 class _GrownObject:
     name: str
     prompts: list[Prompt] = field(default_factory=list)
+    results: dict[SliceKey, SliceResult] = field(default_factory=dict)
 
 
 class RegionGrowingEngine(SegmentationEngine):
@@ -105,9 +107,23 @@ class RegionGrowingSession(SegmentationSession):
         for object_id in ids:
             prompted = prompted_slices(self._object(object_id).prompts, request.axis)
             first, last = check_range(request, prompted, self._array.shape[array_dimension(request.axis)])
+            self._objects[object_id].results.clear()
             journeys.append((object_id, prompted, range(prompted[0], last + 1)))
             journeys.append((object_id, prompted, range(prompted[0], first - 1, -1)))
         return chain.from_iterable(self._travel(each, request.axis, slices, way) for each, slices, way in journeys)
+
+    def results(self, object_id: int) -> list[SliceResult]:
+        """The results of the last propagation."""
+        found = self._object(object_id).results
+        return [found[key] for key in sorted(found, key=lambda key: key.index)]
+
+    def fused(self, object_id: int, first: int, last: int) -> FusedSlab:
+        """The regions of the last propagation: probability 1 inside, 0 outside; there is nothing to disagree."""
+        mask = np.zeros(self._array.shape, dtype=np.float32)
+        for result in self.results(object_id):
+            np.moveaxis(mask, array_dimension(result.key.axis), 0)[result.key.index] = result.logits > 0
+        slab = mask[first : last + 1]
+        return FusedSlab(first, slab, np.zeros_like(slab))
 
     def voxel_logits(self, result: SliceResult) -> FloatArray:
         """The result's logits, which are on voxels already."""
@@ -130,7 +146,9 @@ class RegionGrowingSession(SegmentationSession):
             if not mask.any():
                 return
             if index != prompted[0] or indices.step > 0:
-                yield self._result(object_id, key, mask, is_prompted)
+                result = self._result(object_id, key, mask, is_prompted)
+                self._objects[object_id].results[key] = result
+                yield result
 
     def _prompted_mask(self, object_id: int, key: SliceKey) -> tuple[BoolArray, float]:
         pixels = self._slice(key)

@@ -54,7 +54,8 @@ class Tracker:
         memory = self._memory_of_the_others(index, travelled, features)
         previous = None if earlier is None or prompts.mask is not None else earlier.low_res_logits
         record = self._runner.decode_prompts(index, features, prompts, previous, memory)
-        self._records[index] = replace(record, corrected_from=travelled)
+        shown = memory.slices if memory is not None else ()
+        self._records[index] = replace(record, corrected_from=travelled, shown=shown)
         self._remembered.discard(index)
         self.bank.discard(index)
         return self._records[index]
@@ -69,6 +70,12 @@ class Tracker:
         """Drops everything that propagation computed."""
         self._records = {index: record for index, record in self._records.items() if record.prompted}
         self.bank.clear_tracked()
+
+    def forget_range(self, first: int, last: int) -> None:
+        """Drops what propagation computed on slices ``first`` to ``last``; prompted ones stay."""
+        tracked = [index for index, record in self._records.items() if not record.prompted and first <= index <= last]
+        for index in tracked:
+            self.forget(index)
 
     def remember_prompted(self, skip: int | None = None) -> None:
         """Encodes the memory of prompted slices that have none yet, but for ``skip``; when a propagation starts."""
@@ -87,9 +94,10 @@ class Tracker:
 
     def accept(self, step: TrackStep, outcome: TrackOutcome) -> SliceRecord:
         """Keeps a tracked slice and offers it to the bank."""
-        self._records[step.index] = outcome.record
-        self.bank.add(self._entry(outcome.record, outcome.memory_map, step.features))
-        return outcome.record
+        record = replace(outcome.record, shown=step.selection.slices)
+        self._records[step.index] = record
+        self.bank.add(self._entry(record, outcome.memory_map, step.features))
+        return record
 
     def _memory_of_the_others(
         self, index: int, travelled: Direction, features: SliceFeatures

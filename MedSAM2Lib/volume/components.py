@@ -21,3 +21,20 @@ def components_touching(mask: BoolArray, other: BoolArray) -> BoolArray:
     labels, _ = ndimage.label(mask)
     touched = np.unique(labels[other & mask])
     return np.asarray(np.isin(labels, touched[touched > 0]))
+
+
+def largest_component(mask: BoolArray) -> BoolArray:
+    """The face-connected part of ``mask`` with the most voxels; all False for an empty one."""
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return np.zeros_like(mask)
+    return np.asarray(labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()))
+
+
+def deepest_pixel(mask: BoolArray) -> tuple[int, int]:
+    """(row, column) of the pixel of the largest part that is farthest from its border; ValueError for an empty mask."""
+    if not mask.any():
+        raise ValueError("an empty mask has no deepest pixel")
+    depth = ndimage.distance_transform_edt(np.pad(largest_component(mask), 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(row), int(column)

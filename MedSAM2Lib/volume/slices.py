@@ -116,6 +116,22 @@ def to_voxels(frame: SliceFrame, low_res_logits: FloatArray) -> FloatArray:
     return logits
 
 
+def rows_to_voxels(frame: SliceFrame, low_res_logits: FloatArray, rows: range) -> FloatArray:
+    """Some rows of ``to_voxels``, float32 ``[len(rows), columns]``, at the cost of those rows only."""
+    height, width = low_res_logits.shape
+    down = _taps(frame.top, frame.bottom, frame.shape[0], height)
+    across = _taps(frame.left, frame.right, frame.shape[1], width)
+    logits = np.full((len(rows), frame.shape[1]), NOT_COMPUTED, dtype=np.float32)
+    start, stop = max(rows.start, down.first), min(rows.stop, down.first + down.covered)
+    if start < stop and across.covered:
+        part = slice(start - down.first, stop - down.first)
+        some = _Taps(start, stop - start, down.lower[part], down.upper[part], down.upper_weight[part])
+        short = _interpolated(np.ascontiguousarray(low_res_logits, dtype=np.float32), some)
+        wide = _interpolated(np.ascontiguousarray(short.T), across).T
+        logits[start - rows.start : stop - rows.start, across.first : across.first + across.covered] = wide
+    return logits
+
+
 def _scales(frame: SliceFrame, size: int) -> tuple[float, float]:
     return size / (frame.bottom - frame.top), size / (frame.right - frame.left)
 

@@ -15,8 +15,8 @@ from MedSAM2Lib.evaluation.cases import Case
 from MedSAM2Lib.evaluation.metrics import dice
 from MedSAM2Lib.evaluation.prompts import box_on, click_on, largest_slice, mask_on
 from MedSAM2Lib.evaluation.rounds import rounds
-from MedSAM2Lib.evaluation.running import WITH_A_MODEL, ReadyModel, check_setting, segment_case
-from MedSAM2Lib.evaluation.settings import MEMORIES, Setting, listed_settings, read_settings
+from MedSAM2Lib.evaluation.running import ReadyModel, segment_case
+from MedSAM2Lib.evaluation.settings import Setting, listed_settings, read_settings
 from MedSAM2Lib.evaluation.users import PromptingUser
 from MedSAM2Lib.tracking.checks import slice_pixel
 from MedSAM2Lib.tracking.device import ExecutionContext
@@ -176,13 +176,15 @@ def test_the_stop_rule_and_the_zoom_of_a_setting_reach_the_engine(embedded: Read
     assert not np.array_equal(near.mask, whole.mask)
 
 
-def test_what_the_engine_does_not_offer_is_refused_in_a_sentence() -> None:
-    check_setting(Setting("a", memory="repeated", orientations="3"))
-    for memory in WITH_A_MODEL:
-        check_setting(Setting("a", memory=memory))
-    for memory in set(MEMORIES) - {*WITH_A_MODEL, "repeated", "repeated-within"}:
-        with pytest.raises(InputError, match=memory):
-            check_setting(Setting("a", memory=memory))
+@pytest.mark.parametrize("memory", ["temporal", "self-sorting", "key-slice"])
+@pytest.mark.parametrize("orientations", ["1", "3", "auto"])
+def test_every_memory_and_number_of_orientations_gives_a_mask(
+    embedded: ReadyModel, memory: str, orientations: str
+) -> None:
+    case, user = organ(), PromptingUser("box")
+    setting = Setting("a", memory=memory, orientations=orientations)  # type: ignore[arg-type]
+    (found,) = segment_case(embedded, case, setting, user)
+    assert (found.mask & case.truth).sum() > 0.5 * case.truth.sum()
 
 
 def test_settings_are_read_from_a_file_with_all_their_options(tmp_path: Path) -> None:

@@ -284,9 +284,9 @@ def test_corrections_after_a_propagation_never_fail_and_see_the_memory() -> None
 
 def test_removing_the_first_prompt_after_adding_another_leaves_a_working_session() -> None:
     session = opened()
-    object_id = prompted(session, CLICK)
+    object_id = prompted(session, CLICK, PointPrompt((11.0, 14.0, 13.0)))
+    session.preview(object_id, SliceKey("k", 13))
     list(session.propagate(PropagationRequest("k", stop=EVERY_SLICE)))
-    session.add_prompt(object_id, PointPrompt((11.0, 14.0, 13.0)))
     session.clear_prompts(object_id, CLICK.slice)
     fresh = opened()
     prompted(fresh, PointPrompt((11.0, 14.0, 13.0)))
