@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from MedSAM2Lib.evaluation.screen_layout import ScreenLayout, screen_layout
 from MedSAM2Lib.types import IJK, Axis, BoolArray, SliceFrame, SliceKey, array_dimension, ijk_position, in_plane_axes
 from MedSAM2Lib.volume.intensity import Window
 from MedSAM2Lib.volume.region import Region, around_extent, slice_grid
@@ -22,6 +23,7 @@ _OUTLINE = (255, 196, 0)
 _CLICK = (0, 230, 118)
 _TEXT = (255, 255, 255)
 _CAPTION = 18
+_LETTER_MARGIN = 8
 
 
 def montage(
@@ -35,18 +37,20 @@ def montage(
 ) -> Image.Image:
     """Up to ``tiles`` slices along ``axis``, spread over the mask with one beyond each end; RGB, square in mm.
 
+    Slices are laid out by ``screen_layout``, with the letters of the patient's sides at their edges.
     ``mask`` is [k, j, i]; ``clicks`` are voxel coordinates, drawn on their slices, which are always shown;
     ``captions`` adds words to the index under a slice.
     """
     clicked = {round(ijk[ijk_position(axis)]) for ijk in clicks}
     indices = slices_to_show(mask, axis, tiles, clicked)
-    region = _region(volume, mask, axis)
+    region, layout = _region(volume, mask, axis), screen_layout(volume, axis)
     rows = -(-len(indices) // _COLUMNS)
     sheet = Image.new("RGB", (min(len(indices), _COLUMNS) * TILE, rows * (TILE + _CAPTION)))
     draw = ImageDraw.Draw(sheet)
     for place, index in enumerate(indices):
         left, top = (place % _COLUMNS) * TILE, (place // _COLUMNS) * (TILE + _CAPTION)
-        sheet.paste(_tile(volume, mask, window, frame_for(volume, SliceKey(axis, index), region), clicks), (left, top))
+        tile = _tile(volume, mask, window, frame_for(volume, SliceKey(axis, index), region), clicks)
+        sheet.paste(_laid_out(tile, layout), (left, top))
         words = f"{axis} = {index}  {(captions or {}).get(index, '')}"
         draw.text((left + 4, top + TILE + 3), words, fill=_TEXT)
     return sheet
@@ -92,6 +96,30 @@ def _tile(volume: Volume, mask: BoolArray, window: Window, frame: SliceFrame, cl
             y, x = to_network(frame, place, TILE, centred=True)
             _cross(tile, x, y)
     return tile
+
+
+def _laid_out(tile: Image.Image, layout: ScreenLayout) -> Image.Image:
+    """A tile as stored, click and outline on it, turned for the screen; only then the letters."""
+    shown = Image.fromarray(np.ascontiguousarray(layout.apply(np.asarray(tile))))
+    middle = TILE // 2
+    for letter, x, y in (
+        (layout.left, _LETTER_MARGIN, middle),
+        (layout.right, TILE - 1 - _LETTER_MARGIN, middle),
+        (layout.top, middle, _LETTER_MARGIN),
+        (layout.bottom, middle, TILE - 1 - _LETTER_MARGIN),
+    ):
+        _letter(shown, letter, x, y)
+    return shown
+
+
+def _letter(tile: Image.Image, letter: str, x: float, y: float) -> None:
+    """A letter with its middle at (x, y), readable on black and on white."""
+    draw = ImageDraw.Draw(tile)
+    left, top, right, bottom = draw.textbbox((0, 0), letter)
+    corner = (round(x - (left + right) / 2), round(y - (top + bottom) / 2))
+    for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        draw.text((corner[0] + dx, corner[1] + dy), letter, fill=(0, 0, 0))
+    draw.text(corner, letter, fill=_TEXT)
 
 
 def _cross(tile: Image.Image, x: float, y: float) -> None:
