@@ -138,6 +138,23 @@ def test_a_nifti_of_version_2_is_measured_as_well(tmp_path: Path, size: int) -> 
     assert f"{544 + 2 * size**3 - 2} of {544 + 2 * size**3} bytes" in refusal_of(path, "E_VOLUME_INCOMPLETE")
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ".npy"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_voxels_that_are_not_finite_numbers_stay_so(tmp_path: Path, suffix: str, dtype: type) -> None:
+    array = np.random.default_rng(0).normal(size=(3, 300, 400)).astype(dtype)
+    wrong = np.zeros(array.shape, dtype=bool)
+    wrong[0, 0, 0] = wrong[1, 150, 200] = wrong[2, 299, 399] = True
+    array[wrong] = np.nan, np.inf, -np.inf
+    path = tmp_path / f"v{suffix}"
+    if suffix == ".npy":
+        np.save(path, array)
+    else:
+        written(path, array)
+    read = read_volume(path).array
+    assert np.array_equal(~np.isfinite(read), wrong)
+    assert np.array_equal(read[~wrong], array[~wrong])
+
+
 def test_a_nifti_compressed_in_several_parts_is_complete(tmp_path: Path) -> None:
     import gzip
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import VolumeError
-from MedSAM2Lib.volume.io.nifti_files import NIFTI_SUFFIXES, alone, check_complete
+from MedSAM2Lib.volume.io.nifti_files import NIFTI_SUFFIXES, alone, check_complete, not_finite
 from MedSAM2Lib.volume.io.quiet import quiet
 from MedSAM2Lib.volume.volume import Volume
 
@@ -68,11 +68,13 @@ def read_image(path: Path, single_component: bool = False) -> sitk.Image:
     return image if image.GetDimension() == 3 else sitk.JoinSeries(image)
 
 
-def volume_from_image(image: sitk.Image, name: str) -> Volume:
-    """A volume with a copy of the voxels of a 3D image of one component."""
-    return Volume.from_array(
-        sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), image.GetDirection(), name
-    )
+def volume_from_file(path: Path) -> Volume:
+    """The grey volume in an image file; voxels that are not finite numbers stay so. Raises as ``read_image``."""
+    image = read_image(path, single_component=True)
+    array = sitk.GetArrayFromImage(image)
+    if array.dtype.kind == "f" and path.name.lower().endswith(NIFTI_SUFFIXES):
+        array.reshape(-1)[not_finite(path)] = np.nan
+    return Volume.from_array(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection(), path.name)
 
 
 def image_on_grid(array: NDArray, volume: Volume) -> sitk.Image:

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from MedSAM2Lib.volume.io.arrays import ARRAY_SUFFIXES, read_array_volume
 from MedSAM2Lib.volume.io.dicom_files import starts_as_dicom
 from MedSAM2Lib.volume.io.dicom_reading import read_dicom
-from MedSAM2Lib.volume.io.images import check_file, check_upright, read_image, volume_from_image
+from MedSAM2Lib.volume.io.images import check_file, check_upright, volume_from_file
 from MedSAM2Lib.volume.io.quiet import quiet
 from MedSAM2Lib.volume.volume import Volume
 
@@ -35,7 +35,7 @@ def read_volume(path: str | Path, series: str | None = None) -> Volume:
     elif _is_dicom(path):
         return read_dicom(path, series)
     else:
-        volume = volume_from_image(read_image(path, single_component=True), path.name)
+        volume = volume_from_file(path)
     check_upright(volume, path)
     return volume
 
