@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from MedSAM2Lib.errors import InputError, OutputError
-from MedSAM2Lib.types import NOT_COMPUTED, FloatArray, array_dimension
+from MedSAM2Lib.types import NOT_COMPUTED, BoolArray, FloatArray, array_dimension
 from MedSAM2Lib.volume.io import MASK_SUFFIXES, replacing, write_mask
 
 if TYPE_CHECKING:
@@ -73,11 +73,14 @@ def check_folder(folder: Path, path: Path) -> None:
         )
 
 
-def write_outputs(done: Segmentation, outputs: Outputs, report: Callable[[], str]) -> None:
+def write_outputs(
+    done: Segmentation, outputs: Outputs, report: Callable[[], str], notice: Callable[[], None] | None = None
+) -> None:
     """Fills ``done.labels`` and writes the mask, the logits and the report: all of them, or none.
 
     Each slice's logits are brought to voxels once; where objects overlap, the larger logit keeps the voxel, but a
-    mask that the user gave keeps all of its own. ``report`` makes the report's text once the labels are there.
+    mask that the user gave keeps all of its own. ``report`` makes the report's text once the labels are there, after
+    ``notice`` has looked at them.
     """
     shape = (len(done.names), *done.labels.shape) if len(done.names) > 1 else done.labels.shape
     done.session.features.clear()
@@ -85,6 +88,8 @@ def write_outputs(done: Segmentation, outputs: Outputs, report: Callable[[], str
         with done.timed("write"):
             for index in sorted({index for _, index in done.results}):
                 _write_slice(done, index, stored)
+        if notice is not None:
+            notice()
         if partial is not None:
             partial.write_text(report(), encoding="utf-8")
         write_mask(outputs.mask, done.labels, done.volume, done.names)
@@ -134,6 +139,7 @@ def _store(file: Path, object_id: int, place: tuple[slice | int, ...], logits: F
 
 def _write_slice(done: Segmentation, index: int, stored: Path | None) -> None:
     best: FloatArray | None = None
+    claims: dict[int, BoolArray] = {}
     for object_id in range(1, len(done.names) + 1):
         result = done.results.get((object_id, index))
         if result is None:
@@ -146,9 +152,20 @@ def _write_slice(done: Segmentation, index: int, stored: Path | None) -> None:
             logits = np.where(logits > 0, np.float32(np.inf), logits)
         if best is None:
             best = np.zeros_like(logits)
+        _count_overlaps(done, claims, object_id, logits > 0)
         wins = logits > best
         done.labels[place][wins] = object_id
         best[wins] = logits[wins]
+
+
+def _count_overlaps(done: Segmentation, claims: dict[int, BoolArray], object_id: int, claimed: BoolArray) -> None:
+    """Adds the voxels of a slice that an object and those before it both claim."""
+    for other, before in claims.items():
+        shared = int(np.count_nonzero(before & claimed))
+        if shared:
+            done.overlaps[other, object_id] = done.overlaps.get((other, object_id), 0) + shared
+    if claimed.any():
+        claims[object_id] = claimed
 
 
 def _slice_of(dimension: int, index: int) -> tuple[slice | int, ...]:

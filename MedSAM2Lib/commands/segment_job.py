@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from MedSAM2Lib.commands.notices import notices_of
 from MedSAM2Lib.commands.outputs import Outputs, check_outputs, write_outputs
 from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, objects_from
 from MedSAM2Lib.commands.report import build_report, report_text
@@ -20,7 +21,7 @@ from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.types import PropagationRequest, SliceKey, SliceResult
 from MedSAM2Lib.volume.intensity import parse_window
 from MedSAM2Lib.volume.io import read_mask, read_volume
-from MedSAM2Lib.volume.volume import Volume
+from MedSAM2Lib.volume.volume import Volume, check_contrast
 from MedSAM2Lib.weights.loading import load_network
 
 
@@ -52,6 +53,7 @@ def read_case(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> tu
     """The volume and its objects."""
     assert settings.volume is not None
     volume = read_volume(settings.volume, series=settings.series)
+    check_contrast(volume)
     return volume, objects_from(written, settings.axis, lambda path: read_mask(path, volume))
 
 
@@ -91,7 +93,12 @@ def segment(
 
 def finish(done: Segmentation, model: ReadyModel, settings: SegmentSettings, outputs: Outputs) -> None:
     """Writes the mask, the logits and the report, and says what was done."""
-    write_outputs(done, outputs, lambda: report_text(build_report(done, model, settings)))
+
+    def notice() -> None:
+        for sentence in notices_of(done, model, settings):
+            model.context.notice(sentence)
+
+    write_outputs(done, outputs, lambda: report_text(build_report(done, model, settings)), notice)
     for sentence in model.context.notices:
         print(f"note: {sentence}", file=sys.stderr)
     count, seconds = len(done.results), done.seconds["propagation"]

@@ -57,7 +57,8 @@ class ReadyModel:
 class Segmentation:
     """What came out for one volume: results by (object id, slice index), and whether it was cut short.
 
-    ``labels`` [k, j, i] is the mask as written: 0, or the number of the object in ``names``, from 1.
+    ``labels`` [k, j, i] is the mask as written: 0, or the number of the object in ``names``, from 1. ``overlaps``
+    counts the voxels that two objects both claimed, by their numbers.
     """
 
     volume: Volume
@@ -65,6 +66,7 @@ class Segmentation:
     names: list[str]
     results: dict[tuple[int, int], SliceResult] = field(default_factory=dict)
     labels: NDArray[np.unsignedinteger] = field(init=False)
+    overlaps: dict[tuple[int, int], int] = field(default_factory=dict)
     interrupted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 

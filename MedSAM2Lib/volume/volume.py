@@ -119,13 +119,43 @@ def replace_non_finite(volume: Volume) -> tuple[Volume, int]:
     if count == 0:
         return volume, 0
     if count == finite.size:
-        raise VolumeError(
-            "E_VOLUME_NOT_FINITE",
-            "No voxel of {name} is a finite number (all are NaN or infinite): export the volume again.",
-            name=volume.name,
-        )
+        raise _not_finite(volume)
     filled = np.where(finite, volume.array, volume.array[finite].min()).astype(volume.array.dtype)
     return replace(volume, array=filled), count
+
+
+def finite_range(volume: Volume) -> tuple[float, float]:
+    """The smallest and the largest finite value. Raises VolumeError where no voxel is finite."""
+    low, high = np.inf, -np.inf
+    for pixels in volume.array:
+        finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:
+        raise _not_finite(volume)
+    return low, high
+
+
+def check_contrast(volume: Volume) -> None:
+    """Raises VolumeError where no voxel is finite, or all finite ones have one value: there is nothing to see."""
+    low, high = finite_range(volume)
+    if low < high:
+        return
+    raise VolumeError(
+        "E_VOLUME_CONSTANT",
+        "Every voxel of {name} has the value {value:g}, so there is nothing to segment: check that it is the right "
+        "file, or export it again.",
+        name=volume.name,
+        value=low,
+    )
+
+
+def _not_finite(volume: Volume) -> VolumeError:
+    return VolumeError(
+        "E_VOLUME_NOT_FINITE",
+        "No voxel of {name} is a finite number (all are NaN or infinite): export the volume again.",
+        name=volume.name,
+    )
 
 
 def _check_array(array: NDArray, name: str) -> None:
