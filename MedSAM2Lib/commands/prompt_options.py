@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from MedSAM2Lib.errors import PromptError
+from MedSAM2Lib.tracking.checks import check_positive
 from MedSAM2Lib.types import (
     Axis,
     BoolArray,
@@ -78,7 +79,7 @@ def objects_from(
     """The objects of a command line, in order; prompts before any ``--object`` belong to one called ``object``.
 
     ``read_mask`` reads a mask [k, j, i] on the volume's grid. Raises PromptError for text that is not a prompt, for
-    no prompts at all, for a name without prompts, and for a name given twice.
+    no prompts at all, for a name without prompts or with negative points only, and for a name given twice.
     """
     objects: list[NamedObject] = []
     for one in written:
@@ -97,6 +98,7 @@ def objects_from(
                 "The object '{name}' has no prompt: write its --point, --box or --mask after --object {name}.",
                 name=named.name,
             )
+        check_positive(named.prompts, named.name)
     return objects
 
 

@@ -31,7 +31,7 @@ def slice_pixel(ijk: IJK, axis: Axis) -> tuple[int, int]:
 def prompted_slices(prompts: Sequence[Prompt], axis: Axis) -> list[int]:
     """Indices along ``axis`` of the slices that carry a prompt made on that axis, ascending.
 
-    Raises PromptError ``E_NO_PROMPT`` where there is none.
+    Raises PromptError ``E_NO_PROMPT`` where there is none, and as ``check_positive``.
     """
     indices = sorted({prompt.slice.index for prompt in prompts if prompt.axis == axis})
     if not indices:
@@ -40,7 +40,18 @@ def prompted_slices(prompts: Sequence[Prompt], axis: Axis) -> list[int]:
             "There is no prompt on a slice along axis {axis}: add a point, a box or a mask on one of them first.",
             axis=axis,
         )
+    check_positive(prompts)
     return indices
+
+
+def check_positive(prompts: Sequence[Prompt], name: str | None = None) -> None:
+    """Raises PromptError where all prompts of an object, on all its slices together, are negative points."""
+    if all(isinstance(prompt, PointPrompt) and not prompt.positive for prompt in prompts):
+        raise PromptError(
+            "E_ONLY_NEGATIVE",
+            "{what} has negative points only, which say where it is not: add a point inside it, a box or a mask.",
+            what="An object" if name is None else f"The object '{name}'",
+        )
 
 
 def check_prompt(prompt: Prompt, shape: Shape) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from MedSAM2Lib.memory.bank import MemoryBank
 from MedSAM2Lib.tracking.checks import (
+    check_positive,
     check_prompt,
     check_range,
     check_together,
@@ -121,6 +122,7 @@ class TrackingSession(SegmentationSession):
         segmented = self._object(object_id)
         if not segmented.prompts_on(key):
             raise no_prompt_on(key, segmented.name)
+        check_positive(segmented.prompts, segmented.name)
         track = self._tracks.prompted_track(segmented, key.axis)
         if key.index in track.undecoded or key.index not in track.keyframes:
             self._tracks.decode(segmented, track, key)

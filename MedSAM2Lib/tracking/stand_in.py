@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MedSAM2Lib.tracking.checks import (
+    check_positive,
     check_prompt,
     check_range,
     check_together,
@@ -97,6 +98,7 @@ class RegionGrowingSession(SegmentationSession):
         grown = self._object(object_id)
         if not any(prompt.slice == key for prompt in grown.prompts):
             raise no_prompt_on(key, grown.name)
+        check_positive(grown.prompts, grown.name)
         mask, _ = self._prompted_mask(object_id, key)
         return self._result(object_id, key, mask, prompted=True)
 

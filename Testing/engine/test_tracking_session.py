@@ -363,6 +363,24 @@ def test_every_engine_refuses_what_it_cannot_do(engine: Callable[[], object]) ->
     assert list(session.propagate(PropagationRequest("k", object_ids=[]))) == []
 
 
+@pytest.mark.parametrize("engine", [small_engine, RegionGrowingEngine], ids=["network", "stand-in"])
+@pytest.mark.parametrize("slice_of_the_other", [10, 4])
+def test_an_object_of_negative_points_alone_is_refused_until_any_slice_has_another_prompt(
+    engine: Callable[[], object], slice_of_the_other: int
+) -> None:
+    volume, _ = two_organs_volume()
+    session = engine().open(volume)  # type: ignore[attr-defined]
+    negative = PointPrompt((20.0, 14.0, 10.0), positive=False)
+    object_id = prompted(session, negative)
+    for attempt in (lambda: session.propagate(PropagationRequest("k")), lambda: session.preview(1, negative.slice)):
+        with pytest.raises(PromptError, match="negative points only") as caught:
+            attempt()
+        assert caught.value.code == "E_ONLY_NEGATIVE"
+    session.add_prompt(object_id, PointPrompt((10.0, 14.0, float(slice_of_the_other))))
+    assert session.preview(object_id, negative.slice).key == negative.slice
+    assert list(session.propagate(PropagationRequest("k")))
+
+
 def test_prompts_that_contradict_each_other_are_refused() -> None:
     _, truth = two_organs_volume()
     mask = MaskPrompt(SliceKey("k", 10), truth[10])
