@@ -13,6 +13,8 @@ from MedSAM2Lib.errors import InputError
 if TYPE_CHECKING:
     from MedSAM2Lib.commands.segmentation import SegmentSettings
 
+LARGEST_IMAGE = 2048
+
 EPILOG = """
 defaults that depend on the model
   embedded model    --image-size 128, --zoom auto (1.7 times the object), --fit letterbox, --window from the voxels
@@ -76,7 +78,9 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model", default="embedded", help="name from `medsam2 models list`, or a checkpoint (default embedded)"
     )
-    group.add_argument("--image-size", type=int, metavar="N", help="side of the network's image, a multiple of 32")
+    group.add_argument(
+        "--image-size", type=int, metavar="N", help="side of the network's image, a multiple of 32 up to 2048"
+    )
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, mps or auto (default auto)")
     group.add_argument(
         "--precision", choices=("fp32", "bf16", "auto"), default="auto", help="default auto: the faster one, measured"
@@ -111,12 +115,14 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         raise InputError(
             "E_BATCH_PROMPTS", "--batch brings its own prompts: write them in the file, not on the command line."
         )
-    if options.image_size is not None and (options.image_size < 32 or options.image_size % 32):
+    if options.image_size is not None and (not 32 <= options.image_size <= LARGEST_IMAGE or options.image_size % 32):
         raise InputError(
             "E_IMAGE_SIZE",
-            "--image-size {size} is not a multiple of 32: try {near}.",
+            "--image-size {size} is not a multiple of 32 from 32 to {largest}: try {near}. Models were trained with 1024 "
+            "(SAM 2), 512 (MedSAM2) or 128 (embedded), and memory grows with its square.",
             size=options.image_size,
-            near=max(32, round(options.image_size / 32) * 32),
+            largest=LARGEST_IMAGE,
+            near=min(LARGEST_IMAGE, max(32, round(options.image_size / 32) * 32)),
         )
     if not 0 <= options.seed < 2**63:
         raise InputError("E_SEED", "--seed {seed} is not from 0 to 2^63 - 1: choose another.", seed=options.seed)
