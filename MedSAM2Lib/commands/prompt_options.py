@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from MedSAM2Lib.types import (
 )
 
 DEFAULT_OBJECT = "object"
+
+MaskReader = Callable[[Path, Union[int, None]], BoolArray]
+"""Reads a label of a file, or its only one, as a mask [k, j, i] on the volume's grid."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,18 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mask",
         action=PromptAction,
-        metavar="FILE",
-        help="the object on one or more slices, on the volume's grid; every slice it touches along --axis is a prompt",
+        metavar="FILE[:LABEL]",
+        help="the object on one or more slices, on the volume's grid; every slice it touches along --axis is a "
+        "prompt; LABEL where the file holds several objects",
     )
     parser.set_defaults(prompts=[])
 
 
-def objects_from(
-    written: Sequence[WrittenPrompt], axis: Axis, read_mask: Callable[[Path], BoolArray]
-) -> list[NamedObject]:
+def objects_from(written: Sequence[WrittenPrompt], axis: Axis, read_mask: MaskReader) -> list[NamedObject]:
     """The objects of a command line, in order; prompts before any ``--object`` belong to one called ``object``.
 
-    ``read_mask`` reads a mask [k, j, i] on the volume's grid. Raises PromptError for text that is not a prompt, for
-    no prompts at all, for a name without prompts or with negative points only, and for a name given twice.
+    Raises PromptError for text that is not a prompt, for no prompts at all, for a name without prompts or with
+    negative points only, and for a name given twice.
     """
     objects: list[NamedObject] = []
     for one in written:
@@ -116,6 +118,14 @@ def parse_box(text: str, axis: Axis) -> BoxPrompt:
     return BoxPrompt((i0, j0, k0), (i1, j1, k1), axis)
 
 
+def mask_file(text: str) -> tuple[Path, int | None]:
+    """``FILE``, or ``FILE:LABEL`` for one label of it; a file whose own name ends so is taken whole."""
+    file, _, label = text.rpartition(":")
+    if file and label.isascii() and label.isdigit() and not Path(text).exists():
+        return Path(file), int(label)
+    return Path(text), None
+
+
 def masks_by_slice(mask: BoolArray, axis: Axis) -> list[MaskPrompt]:
     """One prompt for every slice along ``axis`` that a [k, j, i] mask touches."""
     dimension = array_dimension(axis)
@@ -132,12 +142,12 @@ def _start(objects: list[NamedObject], name: str) -> None:
     objects.append(NamedObject(name))
 
 
-def _prompts(one: WrittenPrompt, axis: Axis, read_mask: Callable[[Path], BoolArray]) -> Sequence[Prompt]:
+def _prompts(one: WrittenPrompt, axis: Axis, read_mask: MaskReader) -> Sequence[Prompt]:
     if one.kind == "point":
         return [parse_point(one.text, axis)]
     if one.kind == "box":
         return [parse_box(one.text, axis)]
-    return masks_by_slice(read_mask(Path(one.text)), axis)
+    return masks_by_slice(read_mask(*mask_file(one.text)), axis)
 
 
 def _numbers(parts: Sequence[str], count: int, text: str, option: str, form: str) -> list[float]:

@@ -118,8 +118,8 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
     if options.image_size is not None and (not 32 <= options.image_size <= LARGEST_IMAGE or options.image_size % 32):
         raise InputError(
             "E_IMAGE_SIZE",
-            "--image-size {size} is not a multiple of 32 from 32 to {largest}: try {near}. Models were trained with 1024 "
-            "(SAM 2), 512 (MedSAM2) or 128 (embedded), and memory grows with its square.",
+            "--image-size {size} is not a multiple of 32 from 32 to {largest}: try {near}. Models were trained with "
+            "1024 (SAM 2), 512 (MedSAM2) or 128 (embedded), and memory grows with its square.",
             size=options.image_size,
             largest=LARGEST_IMAGE,
             near=min(LARGEST_IMAGE, max(32, round(options.image_size / 32) * 32)),

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from MedSAM2Lib.commands.notices import notices_of
 from MedSAM2Lib.commands.outputs import Outputs, check_outputs, write_outputs
-from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, objects_from
+from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, mask_file, objects_from
 from MedSAM2Lib.commands.report import build_report, report_text
 from MedSAM2Lib.commands.segmentation import ReadyModel, Segmentation, SegmentSettings
 from MedSAM2Lib.tracking.device import choose_device, execution_context, is_out_of_memory, no_memory
@@ -20,7 +20,7 @@ from MedSAM2Lib.tracking.engine import Sam2Engine, options_for, small_on_cpu, st
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.types import PropagationRequest, SliceKey, SliceResult
 from MedSAM2Lib.volume.intensity import parse_window
-from MedSAM2Lib.volume.io import read_mask, read_volume
+from MedSAM2Lib.volume.io import read_mask_prompt, read_volume
 from MedSAM2Lib.volume.volume import Volume, check_contrast
 from MedSAM2Lib.weights.loading import load_network
 
@@ -46,7 +46,7 @@ def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> Segm
 def input_files(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> list[Path]:
     """Every file that a run reads: the volume, mask prompts, and the model where it is a file."""
     assert settings.volume is not None
-    return [settings.volume, Path(settings.model), *(Path(one.text) for one in written if one.kind == "mask")]
+    return [settings.volume, Path(settings.model), *(mask_file(one.text)[0] for one in written if one.kind == "mask")]
 
 
 def read_case(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> tuple[Volume, list[NamedObject]]:
@@ -54,7 +54,7 @@ def read_case(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> tu
     assert settings.volume is not None
     volume = read_volume(settings.volume, series=settings.series)
     check_contrast(volume)
-    return volume, objects_from(written, settings.axis, lambda path: read_mask(path, volume))
+    return volume, objects_from(written, settings.axis, lambda path, label: read_mask_prompt(path, volume, label))
 
 
 def load_model(settings: SegmentSettings) -> ReadyModel:

@@ -180,6 +180,23 @@ def test_an_output_that_names_a_folder_is_refused(
     assert list(folder.iterdir()) == []
 
 
+def test_a_volume_given_as_a_mask_and_a_label_map_of_several_objects_are_refused(
+    volume: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert segment(volume, "--mask", volume, "--out", out / "m.nrrd") == 2
+    assert "is no mask" in capsys.readouterr().err
+    labels = two_organs()[1] * np.uint8(1)
+    labels[9, 14, 21] = 7
+    file = written_volume(tmp_path / "labels.nrrd", labels)
+    assert segment(volume, "--mask", file, "--out", out / "m.nrrd") == 2
+    assert f"(1, 7): say which one, for example --mask {file}:1" in capsys.readouterr().err
+    assert segment(volume, "--mask", f"{file}:1", "--out", file) == 2
+    assert "none of the files that are read" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+    assert segment(volume, "--mask", f"{file}:7", "--out", out / "m.nrrd") == 0
+    assert np.array_equal(np.argwhere(sitk.GetArrayFromImage(sitk.ReadImage(str(out / "m.nrrd")))[9]), [[14, 21]])
+
+
 @pytest.mark.parametrize("way", ["the same path", "another spelling", "a link"])
 def test_a_mask_prompt_is_never_written_over(volume: Path, out: Path, way: str, capsys: pytest.CaptureFixture) -> None:
     file = written_volume(out / "mask.nrrd", two_organs()[1].astype(np.uint8))

@@ -30,10 +30,21 @@ class LabelledObject:
 
 
 @dataclass(frozen=True)
-class _Segment:
+class Segment:
+    """A segment by its name, the layer of the file that holds it, and its label there."""
+
     name: str
     layer: int
     value: int
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFile:
+    """What a label file holds: integer layers [k, j, i], their grid where it has one, the segments that it names."""
+
+    layers: list[NDArray]
+    grid: Volume | None
+    segments: list[Segment] | None
 
 
 def read_objects(path: str | Path, volume: Volume, names: Mapping[int, str] | None = None) -> Iterator[LabelledObject]:
@@ -50,16 +61,13 @@ def read_objects(path: str | Path, volume: Volume, names: Mapping[int, str] | No
     """
     path = Path(path)
     check_file(path)
-    layers, grid, segments = _read(path)
+    read = read_labels(path)
     found = 0
-    for segment in segments if segments is not None else _segments_of(layers, names or {}):
-        mask = np.asarray(layers[segment.layer] == segment.value)
+    for segment in read.segments if read.segments is not None else _segments_of(read.layers, names or {}):
+        mask = np.asarray(read.layers[segment.layer] == segment.value)
         if not mask.any():
             continue
-        place = grid
-        if grid is not None and path.name.lower().endswith(SEGMENTATION_SUFFIX):
-            mask, place = on_whole_grid(mask, grid, volume)
-        check_grid(mask, place, volume, path)
+        mask = on_volume(mask, read.grid, volume, path)
         found += 1
         yield LabelledObject(segment.name, mask)
     if not found:
@@ -70,36 +78,45 @@ def read_objects(path: str | Path, volume: Volume, names: Mapping[int, str] | No
         )
 
 
-def _read(path: Path) -> tuple[list[NDArray], Volume | None, list[_Segment] | None]:
-    """Layers [k, j, i], their grid where the file has one, and the segments that the file itself names."""
+def on_volume(mask: BoolArray, grid: Volume | None, volume: Volume, path: Path) -> BoolArray:
+    """A mask of a label file on the volume's grid. Raises PromptError where it lies on another one."""
+    place = grid
+    if grid is not None and path.name.lower().endswith(SEGMENTATION_SUFFIX):
+        mask, place = on_whole_grid(mask, grid, volume)
+    check_grid(mask, place, volume, path)
+    return mask
+
+
+def read_labels(path: Path) -> LabelFile:
+    """A label file as it is stored. Raises VolumeError for a bad file and for values that are not whole numbers."""
     if path.suffix.lower() in ARRAY_SUFFIXES:
         read = read_array_volume(path, LABEL_KEYS)
-        return [_whole_numbers(read.array, path)], read if has_geometry(path) else None, None
+        return LabelFile([_whole_numbers(read.array, path)], read if has_geometry(path) else None, None)
     image = read_image(path)
     array = sitk.GetArrayFromImage(image)
     layers = [array] if array.ndim == 3 else [array[..., place] for place in range(array.shape[3])]
     layers = [_whole_numbers(layer, path) for layer in layers]
     grid = Volume.from_array(layers[0], image.GetSpacing(), image.GetOrigin(), image.GetDirection(), path.name)
-    return layers, grid, _named_segments(image, len(layers))
+    return LabelFile(layers, grid, _named_segments(image, len(layers)))
 
 
-def _named_segments(image: sitk.Image, layers: int) -> list[_Segment] | None:
+def _named_segments(image: sitk.Image, layers: int) -> list[Segment] | None:
     """The segments in the header of a 3D Slicer segmentation; None where it names none."""
     header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    segments: list[_Segment] = []
+    segments: list[Segment] = []
     while (prefix := f"Segment{len(segments)}_") + "LabelValue" in header:
         layer, value = header.get(prefix + "Layer", "0"), header[prefix + "LabelValue"]
         if not (layer.isdecimal() and value.isdecimal() and int(layer) < layers):
             return None
-        segments.append(_Segment(header.get(prefix + "Name", f"label {value}"), int(layer), int(value)))
+        segments.append(Segment(header.get(prefix + "Name", f"label {value}"), int(layer), int(value)))
     return segments or None
 
 
-def _segments_of(layers: list[NDArray], names: Mapping[int, str]) -> Iterator[_Segment]:
+def _segments_of(layers: list[NDArray], names: Mapping[int, str]) -> Iterator[Segment]:
     for layer, array in enumerate(layers):
         for value in np.unique(array):
             if value > 0:
-                yield _Segment(names.get(int(value), f"label {int(value)}"), layer, int(value))
+                yield Segment(names.get(int(value), f"label {int(value)}"), layer, int(value))
 
 
 def _whole_numbers(array: NDArray, path: Path) -> NDArray:
