@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     if (options.volume is None) != (options.point is None):
         raise InputError(
             "E_DEMO_OPTIONS",
-            "Give --volume and --point together (make demo VOLUME=ct.nii.gz POINT=60,52,14) or neither.",
+            "Give --volume and --point together (make demo VOLUME=ct.nii.gz POINT=i,j,k) or neither.",
         )
     from MedSAM2Lib.commands.demo_run import demonstrate_on, demonstrate_on_phantom
 

@@ -58,14 +58,14 @@ class PromptAction(argparse.Action):
 
 def add_prompt_options(parser: argparse.ArgumentParser) -> None:
     """Adds the four options; what they collect is read by ``objects_from``."""
-    group = parser.add_argument_group("prompts (voxel coordinates, 0-based; repeat as needed)")
+    group = parser.add_argument_group("prompts (i column, j row, k slice, counted from 0; repeat as needed)")
     group.add_argument("--object", action=PromptAction, metavar="NAME", help="name of the object that follows")
-    group.add_argument("--point", action=PromptAction, metavar="i,j,k[,+|-]", help="a click; - for 'not this'")
+    group.add_argument("--point", action=PromptAction, metavar="i,j,k[,+|-]", help="a click; ,- for 'not this'")
     group.add_argument(
         "--box",
         action=PromptAction,
         metavar="i0,j0,k0,i1,j1,k1",
-        help="inclusive voxel corners, equal along --axis",
+        help="a box on one slice, by two opposite voxels in it: with --axis k, k0 and k1 are the same",
     )
     group.add_argument(
         "--mask",

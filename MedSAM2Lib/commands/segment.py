@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from MedSAM2Lib.commands.prompt_options import add_prompt_options
 from MedSAM2Lib.errors import InputError
+from MedSAM2Lib.volume.intensity import CT_PRESETS
 
 if TYPE_CHECKING:
     from MedSAM2Lib.commands.segmentation import SegmentSettings
@@ -21,11 +22,31 @@ defaults that depend on the model
   SAM 2 and MedSAM2 --image-size of the checkpoint, --zoom off, --fit stretch, --window from the voxels
   The report says what was used.
 
-examples
-  medsam2 segment ct.nii.gz --point 60,52,14 --out spleen.seg.nrrd
-  medsam2 segment dicom_folder --object liver --box 90,100,42,210,190,42 --object spleen --point 60,52,14 --out m.nrrd
+voxel coordinates
+  i is the column, j the row, k the slice, as the voxels are stored, counted from 0. 3D Slicer's Data Probe shows them
+  as IJK under the mouse; ITK-SNAP counts from 1, so take 1 off each. The slices of a DICOM series are in the order of
+  their positions, whatever the files are called.
+
+several objects
+  Where they overlap, the larger logit keeps the voxel, but a drawn mask keeps all of its own; a note says how many
+  voxels that were.
+
+examples on the phantom that `medsam2 demo` makes (its organ)
+  medsam2 segment demo/phantom_ct --point 50,76,27 --out organ.seg.nrrd
+  medsam2 segment demo/phantom_ct --box 45,69,27,56,85,27 --out organ.nii.gz --report organ.json
+
+patterns (files, names and numbers stand for your own)
+  medsam2 segment ct.nii.gz --object NAME --point 250,180,60 --object OTHER --point 140,260,60 --out both.seg.nrrd
+  medsam2 segment ct.nii.gz --mask labels.nrrd:2 --out object.seg.nrrd
   medsam2 segment --batch prompts.csv --out masks
-      prompts.csv has the columns volume, object, point, box, mask and optionally out: one prompt a row
+
+prompts.csv, one prompt a row; coordinates in quotes, files relative to the file's own folder, out is optional
+  volume,object,point,box,mask,out
+  ct.nii.gz,NAME,"250,180,60",,,first.seg.nrrd
+  ct.nii.gz,NAME,"300,180,60,-",,,
+  other.nii.gz,NAME,,"90,100,42,210,190,42",,second.seg.nrrd
+
+exit code 0; 2 where something must be changed, said in one sentence; 130 after Ctrl-C
 """
 
 
@@ -52,15 +73,29 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     _add_model_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--out", type=Path, required=True, help="mask: .nrrd, .nii.gz or .seg.nrrd; a folder with --batch"
+        "--out",
+        type=Path,
+        required=True,
+        help="mask on the volume's grid: .seg.nrrd (3D Slicer segmentation), or a label map as .nrrd, .nii.gz, .nii or "
+        ".mha; a folder with --batch",
     )
-    output.add_argument("--logits", type=Path, metavar="FILE.npy", help="float32 logits [k,j,i] before the threshold")
+    output.add_argument(
+        "--logits",
+        type=Path,
+        metavar="FILE.npy",
+        help="float32 logits before the threshold, [k,j,i], or [object,k,j,i] for several objects",
+    )
     output.add_argument("--report", type=Path, metavar="FILE.json", help="settings, timings, confidence of each slice")
 
 
 def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tracking")
-    group.add_argument("--axis", choices=("k", "j", "i"), default="k", help="axis of the prompted slice (default k)")
+    group.add_argument(
+        "--axis",
+        choices=("k", "j", "i"),
+        default="k",
+        help="axis that prompted slices are perpendicular to (default k)",
+    )
     group.add_argument(
         "--orientations", choices=("1", "3", "auto"), default="1", help="orientations to propagate in (default 1)"
     )
@@ -85,10 +120,20 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--precision", choices=("fp32", "bf16", "auto"), default="auto", help="default auto: the faster one, measured"
     )
-    group.add_argument("--window", default="auto", metavar="LOW,HIGH|auto", help="grey values shown (default auto)")
+    group.add_argument(
+        "--window",
+        default="auto",
+        metavar="LOW,HIGH|PRESET|auto",
+        help="grey values shown as black and white; or for CT " + ", ".join(CT_PRESETS) + "; default auto: soft tissue "
+        "where the voxels look like CT, else nearly all of their range",
+    )
     group.add_argument("--fit", choices=("stretch", "letterbox"), help="how a whole slice fills the square image")
     group.add_argument(
-        "--zoom", default="auto", metavar="auto|off|FACTOR", help="region of interest, times the object's larger side"
+        "--zoom",
+        default="auto",
+        metavar="auto|off|FACTOR",
+        help="how much of a slice the model sees: off, all of it; a factor from 1 to 100, a square that many times as "
+        "large as the object, around it; default auto: as the model was trained",
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)")
 

@@ -1,0 +1,65 @@
+"""The command lines of the README and of the help: those on the phantom work as written, all are understood."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MedSAM2Lib.cli import build_parser, joined_negatives, main
+from MedSAM2Lib.commands import evaluate, segment
+from MedSAM2Lib.commands.segment_batch import read_cases
+from MedSAM2Lib.evaluation.metrics import dice
+from MedSAM2Lib.evaluation.phantom import make_phantom
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+HELP = segment.EPILOG + evaluate.EPILOG
+COMMANDS = sorted(
+    {
+        *re.findall(r"^ +(?:\.venv/bin/)?medsam2 (.+)$", README + HELP, re.MULTILINE),
+        *re.findall(r"`(?:\.venv/bin/)?medsam2 ([^`.]+)`", README),
+    }
+)
+ON_THE_PHANTOM = [command for command in COMMANDS if "demo/phantom_ct" in command]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_documented_command_is_understood(command: str) -> None:
+    if command.endswith("--help"):
+        with pytest.raises(SystemExit) as caught:
+            build_parser().parse_args(shlex.split(command))
+        assert caught.value.code == 0
+        return
+    assert build_parser().parse_args(joined_negatives(shlex.split(command))).run
+
+
+def test_the_documented_commands_on_the_phantom_find_its_organ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    truth = make_phantom().truth
+    assert len(ON_THE_PHANTOM) == 2
+    for command in ON_THE_PHANTOM:
+        assert main(shlex.split(command)) == 0
+        out = build_parser().parse_args(shlex.split(command)).out
+        assert dice(sitk.GetArrayFromImage(sitk.ReadImage(str(out))) > 0, truth) > 0.8, command
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", [README, segment.EPILOG], ids=["README", "help"])
+def test_the_documented_batch_file_is_one(text: str, tmp_path: Path) -> None:
+    (found,) = re.findall(r"^( *volume,object,point.*\n(?: +\w.*\n)+)", text, re.MULTILINE)
+    rows = [line.strip() for line in found.splitlines()]
+    file = tmp_path / "prompts.csv"
+    file.write_text("\n".join(rows))
+    for name in ("ct.nii.gz", "other.nii.gz"):
+        sitk.WriteImage(sitk.GetImageFromArray(np.zeros((2, 3, 4), dtype=np.int16)), str(tmp_path / name))
+    first, second = read_cases(file)
+    assert (first.out, second.out) == ("first.seg.nrrd", "second.seg.nrrd")
+    assert [prompt.kind for prompt in first.prompts] == ["object", "point", "point"]
+    assert [prompt.kind for prompt in second.prompts] == ["object", "box"]
