@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from MedSAM2Lib.cli import build_parser, joined_negatives, main
 from MedSAM2Lib.commands import evaluate, segment
-from MedSAM2Lib.commands.segment_batch import read_cases
+from MedSAM2Lib.commands.batch_file import read_cases
 from MedSAM2Lib.evaluation.metrics import dice
 from MedSAM2Lib.evaluation.phantom import make_phantom
 
