@@ -16,15 +16,21 @@ from MedSAM2Lib.evaluation.phantom import make_phantom
 from MedSAM2Lib.volume.intensity import CT_PRESETS
 from MedSAM2Lib.volume.io import replacing, write_dicom_series
 
+_PATIENT = "Phantom^MedSAM2Slicer"
+_HEADER_BYTES = 4096
+_NAMED_FILES = 3
+
 
 def demonstrate_on_phantom(folder: Path) -> int:
     """Makes the phantom in ``folder/phantom_ct``, segments its organ from one click, and says how well that went."""
     _make(folder)
-    phantom, series = make_phantom(), folder / "phantom_ct"
+    series = folder / "phantom_ct"
+    _clear(series)
+    phantom = make_phantom()
     write_dicom_series(
         series,
         phantom.volume,
-        patient_name="Phantom^MedSAM2Slicer",
+        patient_name=_PATIENT,
         series_description="Synthetic CT",
         window=CT_PRESETS["soft-tissue"],
         seed=0,
@@ -56,6 +62,32 @@ def _segment(volume: Path, point: str, folder: Path) -> Segmentation:
         picture.save(partial, format="PNG")
     print(f"look at {folder / 'montage.png'}; the mask opens in 3D Slicer: {settings.out}")
     return done
+
+
+def _clear(series: Path) -> None:
+    """Removes the slices of an earlier demonstration; raises OutputError where the folder holds anything else."""
+    if not series.exists():
+        return
+    if not series.is_dir():
+        raise OutputError("E_OUT_IS_FILE", "{path} is a file: choose another --folder.", path=series)
+    found = sorted(series.iterdir())
+    foreign = [path.name for path in found if not _is_own_slice(path)]
+    if foreign:
+        raise OutputError(
+            "E_DEMO_FOLDER",
+            "{path} holds files that are not the phantom's ({names}): move them away, or choose another --folder.",
+            path=series,
+            names=", ".join([*foreign[:_NAMED_FILES], *(["..."] if len(foreign) > _NAMED_FILES else [])]),
+        )
+    for path in found:
+        path.unlink()
+
+
+def _is_own_slice(path: Path) -> bool:
+    if not (path.is_file() and path.match("slice_*.dcm")):
+        return False
+    with path.open("rb") as file:
+        return _PATIENT.encode("ascii") in file.read(_HEADER_BYTES)
 
 
 def _make(folder: Path) -> None:
