@@ -166,8 +166,11 @@ def _verify(entries: Sequence[ModelEntry], folder: Path) -> int:
 
 
 def _remove(entry: ModelEntry, folder: Path, confirmed: bool) -> int:
-    from MedSAM2Lib.weights.download import remove_model
+    from MedSAM2Lib.weights.download import remove_model, stored_files
 
+    if not entry.is_embedded and not stored_files(entry, folder):
+        print(f"{entry.name} is not installed in {folder}: there is nothing to remove.")
+        return 0
     if not confirmed and not entry.is_embedded:
         _ask(
             f"Remove {entry.title} from {folder}? [y/N] ",
@@ -175,8 +178,7 @@ def _remove(entry: ModelEntry, folder: Path, confirmed: bool) -> int:
                 "E_NOT_CONFIRMED", "{name} was not removed; add --yes to do so without a question.", name=entry.name
             ),
         )
-    removed = remove_model(entry, folder)
-    print("\n".join(f"Removed: {file}" for file in removed) or f"{entry.name} is not installed in {folder}.")
+    print("\n".join(f"Removed: {file}" for file in remove_model(entry, folder)))
     return 0
 
 

@@ -39,7 +39,7 @@ def check_outputs(outputs: Outputs, inputs: Sequence[Path]) -> None:
 
     ``inputs`` are the files that are read: none of them may be written over.
     """
-    if not outputs.mask.name.endswith(MASK_SUFFIXES):
+    if not outputs.mask.name.lower().endswith(MASK_SUFFIXES):
         raise InputError(
             "E_OUT_SUFFIX",
             "--out {path} must end in {suffixes}.",
@@ -48,21 +48,36 @@ def check_outputs(outputs: Outputs, inputs: Sequence[Path]) -> None:
         )
     _check_suffix("--logits", outputs.logits, ".npy")
     _check_suffix("--report", outputs.report, ".json")
-    written = [path.resolve() for path in outputs.paths]
-    if len(set(written)) < len(written) or set(written) & {path.resolve() for path in inputs}:
-        raise InputError(
-            "E_OUT_SAME",
-            "--out, --logits and --report must be different files, and none of the files that are read: "
-            "give each its own name.",
-        )
+    _check_apart(outputs, inputs)
     for path in outputs.paths:
         check_folder(path.resolve().parent, path)
         if path.is_dir():
             raise OutputError("E_OUT_IS_FOLDER", "{path} is a folder: give the name of a file in it.", path=path)
 
 
+def _check_apart(outputs: Outputs, inputs: Sequence[Path]) -> None:
+    read = {path.resolve() for path in inputs}
+    written: set[Path] = set()
+    for path in outputs.paths:
+        if path.resolve() in read:
+            raise InputError(
+                "E_OUT_SAME", "{path} is a file that is read and would be lost: write to another name.", path=path
+            )
+        if path.resolve() in written:
+            raise InputError("E_OUT_SAME", "{path} is given for two outputs: give each its own name.", path=path)
+        written.add(path.resolve())
+
+
 def check_folder(folder: Path, path: Path) -> None:
     """Raises OutputError unless ``folder`` is there and may be written to."""
+    in_the_way = next((place for place in (folder, *folder.parents) if place.is_file()), None)
+    if in_the_way is not None:
+        raise OutputError(
+            "E_OUT_FOLDER",
+            "{path} cannot be written: {file} is a file, not a folder. Choose another place.",
+            path=path,
+            file=in_the_way,
+        )
     if not folder.is_dir():
         raise OutputError(
             "E_OUT_FOLDER", "The folder of {path} does not exist: make {folder} first.", path=path, folder=folder
@@ -173,7 +188,7 @@ def _slice_of(dimension: int, index: int) -> tuple[slice | int, ...]:
 
 
 def _check_suffix(option: str, path: Path | None, suffix: str) -> None:
-    if path is not None and not path.name.endswith(suffix):
+    if path is not None and not path.name.lower().endswith(suffix):
         raise InputError(
             "E_OUT_SUFFIX", "{option} {path} must end in {suffix}.", option=option, path=path, suffix=suffix
         )

@@ -40,8 +40,13 @@ def kept_checksum(path: Path) -> str | None:
     return found.group() if found else None
 
 
-def verified_checksum(path: Path, expected: str | None) -> str:
+_FETCH_AGAIN = "remove it and download it again with `medsam2 models download`"
+
+
+def verified_checksum(path: Path, expected: str | None, remedy: str = _FETCH_AGAIN) -> str:
     """The file's checksum, compared with ``expected`` and with the sidecar's where there are such.
+
+    ``remedy`` is what the error advises.
 
     Raises:
         ModelError: ``E_CHECKSUM`` if the file is not the one that was kept; OSError if it cannot be read.
@@ -52,8 +57,9 @@ def verified_checksum(path: Path, expected: str | None) -> str:
             raise ModelError(
                 "E_CHECKSUM",
                 "The model file {path} is not the one that was installed (its SHA-256 begins {actual}, not {known}): "
-                "it is damaged or was changed. Remove it and download it again with `medsam2 models download`.",
+                "it is damaged or was changed; {remedy}.",
                 path=path,
+                remedy=remedy,
                 actual=actual[:12],
                 known=known[:12],
             )

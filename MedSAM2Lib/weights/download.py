@@ -50,11 +50,14 @@ def remove_model(entry: ModelEntry, models_folder: Path) -> list[Path]:
     Raises:
         ModelError: ``E_MODEL_NOT_REMOVABLE`` for the embedded model, or where the system forbids it.
     """
-    path = model_path(entry, models_folder)
     if entry.is_embedded:
-        raise _not_removable(entry, "it ships with MedSAM2Slicer")
+        raise ModelError(
+            "E_MODEL_NOT_REMOVABLE",
+            "The model {name} ships with MedSAM2Slicer and is removed with it only: leave it.",
+            name=entry.name,
+        )
     removed = []
-    for file in (path, sidecar_of(path), *_partials(path)):
+    for file in stored_files(entry, models_folder):
         try:
             file.unlink()
         except FileNotFoundError:
@@ -65,10 +68,16 @@ def remove_model(entry: ModelEntry, models_folder: Path) -> list[Path]:
     return removed
 
 
+def stored_files(entry: ModelEntry, models_folder: Path) -> list[Path]:
+    """What is on this machine of a model: its file, its sidecar, partial downloads."""
+    path = model_path(entry, models_folder)
+    return [file for file in (path, sidecar_of(path), *_partials(path)) if file.exists()]
+
+
 def _not_removable(entry: ModelEntry, reason: str) -> ModelError:
     return ModelError(
         "E_MODEL_NOT_REMOVABLE",
-        "The model {name} cannot be removed ({reason}); close the programs that use it, or leave it.",
+        "The model {name} cannot be removed ({reason}): check the permissions, and close the programs that use it.",
         name=entry.name,
         reason=reason,
     )

@@ -111,6 +111,8 @@ def check_model(entry: ModelEntry, models_folder: Path) -> Checkpoint:
 
 def _checksum(path: Path, entry: ModelEntry | None) -> str:
     try:
+        if entry is not None and entry.is_embedded:
+            return verified_checksum(path, entry.sha256, "install MedSAM2Slicer again, or choose another model")
         return verified_checksum(path, entry.sha256 if entry else None)
     except OSError as error:
         raise unreadable(path, error) from error

@@ -98,8 +98,11 @@ def test_remove_takes_the_model_and_its_sidecar(installed: Path, capsys: pytest.
     (installed.parent / "mine.pt").write_bytes(b"mine")
     assert main(["models", "remove", NAME, "--yes"]) == 0
     assert [path.name for path in installed.parent.iterdir()] == ["mine.pt"]
-    assert main(["models", "remove", NAME, "--yes"]) == 0
-    assert "is not installed" in capsys.readouterr().out
+    for confirmation in (["--yes"], []):
+        assert main(["models", "remove", NAME, *confirmation]) == 0
+        said = capsys.readouterr()
+        assert f"{NAME} is not installed in {installed.parent}" in said.out
+        assert said.err == ""
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,8 @@ def test_remove_takes_the_model_and_its_sidecar(installed: Path, capsys: pytest.
     [
         (["info", "medsam"], "There is no model called medsam"),
         (["remove", NAME], "add --yes"),
-        (["remove", "embedded", "--yes"], "ships with MedSAM2Slicer"),
+        (["remove", "embedded", "--yes"], "ships with MedSAM2Slicer and is removed with it only"),
+        (["remove", "embedded"], "ships with MedSAM2Slicer and is removed with it only"),
         (["download", "embedded"], "ships with MedSAM2Slicer"),
         (["download", "medical-sam2"], "add --accept-licence"),
     ],

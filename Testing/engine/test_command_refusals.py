@@ -153,7 +153,10 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(
     for arguments, words in (
         (["--out", out / "m.png"], "must end in"),
         (["--out", out / "nowhere" / "m.nrrd"], "does not exist"),
-        (["--out", volume], "different files"),
+        (["--out", volume], f"{volume} is a file that is read"),
+        (["--out", out / "m.nrrd", "--report", volume.parent / "ct.nrrd"], ".json"),
+        (["--out", volume / "m.nrrd"], f"{volume} is a file, not a folder"),
+        (["--out", volume / "sub" / "m.nrrd"], f"{volume} is a file, not a folder"),
         (["--out", out / "m.nrrd", "--logits", out / "l.txt"], ".npy"),
         (["--out", out / "m.nrrd", "--report", out / "r.txt"], ".json"),
     ):
@@ -191,7 +194,7 @@ def test_a_volume_given_as_a_mask_and_a_label_map_of_several_objects_are_refused
     assert segment(volume, "--mask", file, "--out", out / "m.nrrd") == 2
     assert f"(1, 7): say which one, for example --mask {file}:1" in capsys.readouterr().err
     assert segment(volume, "--mask", f"{file}:1", "--out", file) == 2
-    assert "none of the files that are read" in capsys.readouterr().err
+    assert "is a file that is read" in capsys.readouterr().err
     assert list(out.iterdir()) == []
     assert segment(volume, "--mask", f"{file}:7", "--out", out / "m.nrrd") == 0
     assert np.array_equal(np.argwhere(sitk.GetArrayFromImage(sitk.ReadImage(str(out / "m.nrrd")))[9]), [[14, 21]])
@@ -209,7 +212,7 @@ def test_a_mask_prompt_is_never_written_over(volume: Path, out: Path, way: str, 
         target.symlink_to(file)
     before = file.read_bytes()
     assert segment(volume, "--mask", file, "--out", target) == 2
-    assert "none of the files that are read" in capsys.readouterr().err
+    assert "is a file that is read" in capsys.readouterr().err
     assert file.read_bytes() == before
 
 

@@ -326,6 +326,15 @@ def test_a_folder_without_dicom_says_what_it_holds_and_where_dicom_is(tmp_path: 
     assert "scan.nii.gz" in refusal_of(tmp_path, "E_DICOM_NONE")
     series(tmp_path / "inner")
     assert str(tmp_path / "inner") in refusal_of(tmp_path, "E_DICOM_NONE")
+    for place in ("patient/study 1/CT", "patient/study 1/MR"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "IM1").write_bytes((tmp_path / "inner" / "slice_0001.dcm").read_bytes())
+    sentence = refusal_of(tmp_path, "E_DICOM_NONE")
+    assert ", ".join(str(tmp_path / part) for part in ("inner", "patient/study 1/CT", "patient/study 1/MR")) in sentence
+    assert "one of those folders" in sentence
+    assert f"but in {tmp_path / 'patient/study 1/CT'}, {tmp_path / 'patient/study 1/MR'}: " in refusal_of(
+        tmp_path / "patient", "E_DICOM_NONE"
+    )
 
 
 def test_a_picture_without_a_place_is_a_volume_of_one_slice(tmp_path: Path) -> None:

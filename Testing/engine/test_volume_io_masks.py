@@ -159,6 +159,13 @@ def test_overlapping_objects_are_refused_by_a_label_map_and_others_are_not(tmp_p
     assert np.array_equal(read_mask(tmp_path / "m.nii.gz", volume()), np.any(blocks()[1:], axis=0))
 
 
+@pytest.mark.parametrize("name", ["M.NII.GZ", "M.nii.GZ", "m.NII", "M.NRRD", "M.Seg.Nrrd", "M.MHA"])
+def test_capitals_in_a_suffix_make_no_difference(tmp_path: Path, name: str) -> None:
+    write_mask(tmp_path / name, label_map(), volume())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert np.array_equal(read_mask(tmp_path / name, volume()), label_map() > 0)
+
+
 def test_another_suffix_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.seg\.nrrd or") as refusal:
         write_mask(tmp_path / "m.png", label_map(), volume())
@@ -223,8 +230,8 @@ def moved(**changes: object) -> Volume:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (moved(spacing=(0.7, 0.9, 2.5)), "spacing 0.7x0.9x3, not 0.7x0.9x2.5"),
-        (moved(origin=(10.5, -20.25, 34)), "origin 10.5x-20.25x33.125, not 10.5x-20.25x34"),
+        (moved(spacing=(0.7, 0.9, 2.5)), "spacing (0.7, 0.9, 3) instead of (0.7, 0.9, 2.5)"),
+        (moved(origin=(10.5, -20.25, 34)), "origin (10.5, -20.25, 33.125) instead of (10.5, -20.25, 34)"),
         (moved(direction=np.eye(3)), "direction"),
         (Volume.from_array(np.zeros((6, 9, 9))), "size 8x9x6 voxels, not 9x9x6"),
     ],

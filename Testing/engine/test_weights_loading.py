@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from safetensors.torch import save_file
 from MedSAM2Lib.errors import ModelError, OutputError
 from MedSAM2Lib.network.prompts import PromptTensors
 from MedSAM2Lib.network.sam2 import Sam2Network
+from MedSAM2Lib.resources import resources_dir
+from MedSAM2Lib.weights import catalogue
 from MedSAM2Lib.weights.catalogue import FOLDER_VARIABLE, find_entry, read_catalogue
 from MedSAM2Lib.weights.checksums import sha256_of, sidecar_of, write_sidecar
 from MedSAM2Lib.weights.loading import load_network, open_checkpoint
@@ -137,6 +140,20 @@ def test_a_changed_file_is_refused_by_the_checksum_kept_at_download(models: Path
     assert caught.value.code == "E_CHECKSUM"
     sidecar_of(path).unlink()
     load_network(path)
+
+
+def test_a_damaged_embedded_model_is_installed_again_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = find_entry("embedded", read_catalogue())
+    monkeypatch.setattr(catalogue, "resources_dir", lambda: tmp_path)
+    shutil.copy(resources_dir() / "models.json", tmp_path)
+    content = (resources_dir() / entry.file).read_bytes()
+    (tmp_path / entry.file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ModelError, match="install MedSAM2Slicer again") as caught:
+        load_network("embedded")
+    assert caught.value.code == "E_CHECKSUM"
+    assert "download" not in str(caught.value)
 
 
 def test_a_catalogue_model_that_is_not_its_publishers_file_is_refused(models: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -15,6 +17,9 @@ from MedSAM2Lib.volume.io.quiet import quiet
 _PREAMBLE = 128
 _MAGIC = b"DICM"
 _META_BYTES = 4096
+_NAMED_FOLDERS = 4
+_SEARCHED_FOLDERS = 500
+_SEARCHED_FILES = 5
 _SOP_CLASS_TAG = b"\x02\x00\x02\x00UI"
 _WITHOUT_GREY_SLICES = (
     "1.2.840.10008.1.3.10",  # DICOMDIR
@@ -174,13 +179,26 @@ def _slices_in(folder: Path) -> list[DicomSlice]:
 
 def _what_else(folder: Path, files: Sequence[Path]) -> str:
     """What a folder without DICOM holds, and so what to give instead."""
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if any(starts_as_dicom(path) for path in inner.iterdir() if path.is_file()):
-            return f", but in {inner}: give that folder"
+    inner = list(islice(_folders_with_dicom(folder), _NAMED_FOLDERS + 1))
+    if len(inner) == 1:
+        return f", but in {inner[0]}: give that folder"
+    if inner:
+        more = ", ..." if len(inner) > _NAMED_FOLDERS else ""
+        return f", but in {', '.join(map(str, inner[:_NAMED_FOLDERS]))}{more}: give one of those folders"
     if not files:
         return ", it has no files: give the folder that holds the series"
     names = ", ".join(path.name for path in files[:3])
     return f", it holds {names}{', ...' if len(files) > 3 else ''}: give the folder of a series, or the volume's file"
+
+
+def _folders_with_dicom(folder: Path) -> Iterator[Path]:
+    """Folders below that hold DICOM files, patients and studies looked into; the first files of each are looked at."""
+    for place, inner, names in islice(os.walk(folder), _SEARCHED_FOLDERS):
+        inner.sort()
+        files = [Path(place) / name for name in sorted(names)[:_SEARCHED_FILES]]
+        readable = (path for path in files if path.is_file() and os.access(path, os.R_OK))
+        if Path(place) != folder and any(starts_as_dicom(path) for path in readable):
+            yield Path(place)
 
 
 def _listed(found: Sequence[DicomSeries]) -> str:

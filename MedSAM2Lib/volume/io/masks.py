@@ -117,7 +117,7 @@ def check_grid(mask: BoolArray, grid: Volume | None, volume: Volume, path: Path)
             ("direction", grid.direction.ravel(), volume.direction.ravel()),
         ):
             if not np.allclose(found, wanted, rtol=1e-4, atol=1e-4):
-                differences.append(f"{what} {_row(found)}, not {_row(wanted)}")
+                differences.append(f"{what} ({_row(found, ', ')}) instead of ({_row(wanted, ', ')})")
     if differences:
         raise PromptError(
             "E_MASK_GRID",
@@ -148,5 +148,5 @@ def on_whole_grid(mask: BoolArray, grid: Volume, volume: Volume) -> tuple[BoolAr
     return whole, Volume(whole, moved, grid.name)
 
 
-def _row(values: Sequence[float] | NDArray) -> str:
-    return "x".join(f"{value:.5g}" for value in values)
+def _row(values: Sequence[float] | NDArray, between: str = "x") -> str:
+    return between.join(f"{value:.5g}" for value in values)

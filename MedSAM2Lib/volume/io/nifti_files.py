@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from MedSAM2Lib.errors import VolumeError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+_SMALL_LETTERS_ONLY = (*NIFTI_SUFFIXES, ".mha")
 _HEADER_BYTES = 540
 _BLOCK = 1 << 20
 _REAL_NUMBERS = {16: "f4", 64: "f8"}
@@ -78,13 +79,17 @@ def not_finite(path: Path) -> NDArray[np.intp]:
 
 @contextmanager
 def alone(path: Path) -> Iterator[Path]:
-    """The path, or one to the same file in a folder of its own where a NIfTI file's namesake lies beside it."""
-    namesake = path.with_suffix("") if path.name.lower().endswith(".nii.gz") else None
-    if namesake is None or not namesake.exists():
+    """The path, or one to the same file in a folder of its own, with a name in small letters.
+
+    So where a NIfTI file's namesake lies beside it, and where its suffix has capitals, which the reader does not take.
+    """
+    has_namesake = path.name.lower().endswith(".nii.gz") and path.with_suffix("").exists()
+    has_capitals = path.name.lower().endswith(_SMALL_LETTERS_ONLY) and not path.name.endswith(_SMALL_LETTERS_ONLY)
+    if not (has_namesake or has_capitals):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        lonely = Path(folder) / path.name
+        lonely = Path(folder) / path.name.lower()
         try:
             lonely.symlink_to(path.resolve())
         except OSError:  # not every Windows user may make links

@@ -16,14 +16,15 @@ INCOMPLETE = "not all of it could be stored"
 def replacing(path: Path) -> Iterator[Path]:
     """A path next to ``path`` to write to; it takes that name only if the block ends well, else it is removed.
 
-    Its name ends as ``path`` does. Any OSError inside becomes an OutputError that names the file and its folder.
+    Its name ends as ``path`` does, in small letters, by which the writers tell formats. Any OSError inside becomes an
+    OutputError that names the file and its folder.
     """
     folder = path.resolve().parent
     if not folder.is_dir():
         raise OutputError(
             "E_OUT_FOLDER", "The folder of {path} does not exist: make {folder} first.", path=path, folder=folder
         )
-    partial = path.with_name(f".partial-{path.name}")
+    partial = path.with_name(f".partial-{path.name.lower()}")
     try:
         partial.touch()
         yield partial
