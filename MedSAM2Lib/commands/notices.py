@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from MedSAM2Lib.tracking.engine import stop_rule_for
-from MedSAM2Lib.types import BoxPrompt, SliceResult
+from MedSAM2Lib.types import BoxPrompt, MaskPrompt, PointPrompt, SliceResult, ijk_position
 from MedSAM2Lib.volume.intensity import Window
 from MedSAM2Lib.volume.volume import Volume, finite_range
 
@@ -18,6 +18,7 @@ def notices_of(done: Segmentation, model: ReadyModel, settings: SegmentSettings)
     """Sentences on a segmentation whose labels are filled in."""
     if settings.window != "auto":
         yield from _useless_window(done.volume, done.session.view.window)
+    yield from _rounded(done)
     least = stop_rule_for(model.loaded.config, enabled=True).predicted_iou
     for (object_id, _), result in sorted(done.results.items()):
         if result.prompted and result.predicted_iou <= least and not done.session.is_given(result):
@@ -40,6 +41,21 @@ def _useless_window(volume: Volume, window: Window) -> Iterator[str]:
         f"The window {window.low:g},{window.high:g} holds none of the volume's values ({low:g} to {high:g}), so that "
         "the model saw black and white only: leave --window out, or give another one."
     )
+
+
+def _rounded(done: Segmentation) -> Iterator[str]:
+    """Prompts between two slices, and where they went."""
+    for segmented in done.session.objects.values():
+        for prompt in segmented.prompts:
+            if isinstance(prompt, MaskPrompt):
+                continue
+            ijk = prompt.ijk if isinstance(prompt, PointPrompt) else prompt.first
+            place = ijk[ijk_position(prompt.axis)]
+            if place != prompt.slice.index:
+                yield (
+                    f"A prompt of '{segmented.name}' at {prompt.axis} = {place:g} was put on slice "
+                    f"{prompt.slice.index}, the nearest one."
+                )
 
 
 def _unsure(done: Segmentation, object_id: int, result: SliceResult) -> str:

@@ -81,7 +81,7 @@ def objects_from(written: Sequence[WrittenPrompt], axis: Axis, read_mask: MaskRe
     """The objects of a command line, in order; prompts before any ``--object`` belong to one called ``object``.
 
     Raises PromptError for text that is not a prompt, for no prompts at all, for a name without prompts or with
-    negative points only, and for a name given twice.
+    negative points only, and for a name that is empty or given twice.
     """
     objects: list[NamedObject] = []
     for one in written:
@@ -135,6 +135,8 @@ def masks_by_slice(mask: BoolArray, axis: Axis) -> list[MaskPrompt]:
 
 
 def _start(objects: list[NamedObject], name: str) -> None:
+    if not name.strip():
+        raise PromptError("E_OBJECT_NAME", "An object has an empty name: write its name after --object.")
     if any(named.name == name for named in objects):
         raise PromptError(
             "E_OBJECT_TWICE", "The object '{name}' is given twice: write all its prompts after one --object.", name=name

@@ -101,9 +101,14 @@ def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, A
 def _prompt_report(prompt: Prompt) -> dict[str, Any]:
     """A prompt as plain data; a mask by its slice, size and checksum."""
     if isinstance(prompt, PointPrompt):
-        return {"point": list(prompt.ijk), "axis": prompt.axis, "positive": prompt.positive}
+        return {
+            "point": list(prompt.ijk),
+            "axis": prompt.axis,
+            "slice": prompt.slice.index,
+            "positive": prompt.positive,
+        }
     if isinstance(prompt, BoxPrompt):
-        return {"box": [*prompt.first, *prompt.last], "axis": prompt.axis}
+        return {"box": [*prompt.first, *prompt.last], "axis": prompt.axis, "slice": prompt.slice.index}
     checksum = hashlib.sha256(np.packbits(prompt.mask).tobytes()).hexdigest()
     return {
         "mask_on_slice": prompt.slice.index,

@@ -156,6 +156,13 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
     _check_not_yet(options)
     if (options.volume is None) == (options.batch is None):
         raise InputError("E_VOLUME_OR_BATCH", "Give either a VOLUME with its prompts, or --batch FILE.csv.")
+    if options.series is not None and options.volume is not None and Path(options.volume).is_file():
+        raise InputError(
+            "E_SERIES_FILE",
+            "--series chooses among the series of a DICOM folder, and {path} is a file: leave --series out, or give "
+            "the folder.",
+            path=options.volume,
+        )
     if options.batch is not None and options.prompts:
         raise InputError(
             "E_BATCH_PROMPTS", "--batch brings its own prompts: write them in the file, not on the command line."

@@ -12,7 +12,7 @@ from MedSAM2Lib.commands.batch_file import BatchCase, read_cases, stem_of
 from MedSAM2Lib.commands.outputs import Outputs, check_folder, check_outputs
 from MedSAM2Lib.commands.segment_job import finish, input_files, load_model, read_case, segment
 from MedSAM2Lib.commands.segmentation import EXIT_INTERRUPTED, ReadyModel, SegmentSettings
-from MedSAM2Lib.errors import InputError, MedSAM2Error
+from MedSAM2Lib.errors import InputError, MedSAM2Error, OutputError
 
 _EXIT_SOME_FAILED = 2
 
@@ -25,6 +25,8 @@ def run_batch(file: Path, settings: SegmentSettings, folder: Path) -> int:
     cases = read_cases(file)
     if settings.logits is not None or settings.report is not None:
         raise InputError("E_BATCH_OUTPUTS", "--batch writes masks and a report each: leave --logits and --report out.")
+    if folder.is_file():
+        raise OutputError("E_OUT_IS_FILE", "--out {path} is a file: --batch needs a folder.", path=folder)
     check_folder(folder if folder.is_dir() else folder.resolve().parent, folder)
     model = load_model(settings)
     folder.mkdir(exist_ok=True)

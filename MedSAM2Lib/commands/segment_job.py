@@ -98,12 +98,14 @@ def finish(done: Segmentation, model: ReadyModel, settings: SegmentSettings, out
         for sentence in notices_of(done, model, settings):
             model.context.notice(sentence)
 
+    replaced = [path.name for path in outputs.paths if path.exists()]
     write_outputs(done, outputs, lambda: report_text(build_report(done, model, settings)), notice)
     for sentence in model.context.notices:
         print(f"note: {sentence}", file=sys.stderr)
     count, seconds = len(done.results), done.seconds["propagation"]
     cut = "interrupted: kept what was done, " if done.interrupted else ""
-    print(f"{cut}{count} slices in {seconds:.1f} s ({count / max(seconds, 1e-9):.1f} slices/s); mask in {outputs.mask}")
+    speed = f"{count} slices in {seconds:.1f} s ({count / max(seconds, 1e-9):.1f} slices/s)"
+    print(f"{cut}{speed}; mask in {outputs.mask}" + (f" (replaced: {', '.join(replaced)})" if replaced else ""))
 
 
 def _prompt(session: TrackingSession, objects: Sequence[NamedObject]) -> None:

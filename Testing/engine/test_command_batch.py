@@ -167,5 +167,8 @@ def test_a_folder_in_place_of_the_file_and_a_model_that_is_not_there_leave_nothi
     assert run_batch(volume.parent, out) == 2
     assert "is a folder" in capsys.readouterr().err
     file = batch_file(volume.parent, f'ct.nrrd,liver,"{POINT}",,')
+    assert main(["segment", "--batch", str(file), "--out", str(volume)]) == 2
+    assert f"{volume} is a file" in capsys.readouterr().err
+    file = batch_file(volume.parent, f'ct.nrrd,liver,"{POINT}",,')
     assert main(["segment", "--batch", str(file), "--out", str(out / "masks"), "--model", "nowhere.pt"]) == 2
     assert list(out.iterdir()) == []

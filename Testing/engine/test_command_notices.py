@@ -99,3 +99,23 @@ def test_a_volume_of_one_value_is_refused(
     assert "Every voxel of flat.nrrd has the value -1000" in said
     assert len(said.strip().splitlines()) == 1
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(("prompt", "index"), [("--point=11,14,10.4", 10), ("--box=7.5,8,9.6,15,20,9.6", 10)])
+def test_a_prompt_between_two_slices_is_on_the_nearest_one_and_the_report_says_so(
+    volume: Path, out: Path, prompt: str, index: int, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(volume, out, "--object", "liver", prompt) == 0
+    (said,) = notes(capsys, out)
+    assert f"'liver' at k = {prompt.split(',')[2]} was put on slice {index}" in said
+    (made,) = json.loads((out / "r.json").read_text())["objects"][0]["prompts"]
+    assert made["slice"] == index
+
+
+def test_files_that_are_replaced_are_named(volume: Path, out: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(volume, out, "--point", POINT) == 0
+    assert "(replaced" not in capsys.readouterr().out
+    assert segment(volume, "--point", POINT, "--out", out / "m.nrrd") == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"mask in {out / 'm.nrrd'} (replaced: m.nrrd)")
+    assert run(volume, out, "--point", POINT) == 0
+    assert "(replaced: m.nrrd, r.json)" in capsys.readouterr().out

@@ -36,6 +36,8 @@ BAD_INPUT = {
     "only negative points": (["--object", "liver", "--point", POINT + ",-"], "'liver' has negative points only"),
     "one of two objects negative": (["--point", POINT, "--object", "b", "--point", "3,3,1,-"], "'b' has negative"),
     "object without prompt": (["--object", "liver", "--object", "spleen", "--point", POINT], "'liver' has no prompt"),
+    "object without a name": (["--object", " ", "--point", POINT], "empty name"),
+    "series of a file": (["--point", POINT, "--series", "1"], "leave --series out"),
     "object twice": (["--object", "a", "--point", POINT, "--object", "a", "--point", POINT], "given twice"),
     "seed too large": (["--point", POINT, "--seed", str(2**63)], "from 0 to 2^63 - 1"),
     "seed below zero": (["--point", POINT, "--seed", "-1"], "from 0 to 2^63 - 1"),
