@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from MedSAM2Lib import __version__
-from MedSAM2Lib.commands import demo, evaluate, models, segment
 from MedSAM2Lib.errors import MedSAM2Error
 
 EXIT_BAD_INPUT = 2
@@ -20,6 +19,9 @@ _NEGATIVE_VALUE = re.compile(r"-[\d.]")
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands; building it imports no torch."""
+    # Imported here, where main answers Ctrl-C: at the top of this file it would end in a trace.
+    from MedSAM2Lib.commands import demo, evaluate, models, segment
+
     parser = argparse.ArgumentParser(
         prog="medsam2", description="Segment medical volumes from a click, a box or a mask on one slice."
     )
@@ -32,8 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 2 for what the user must change, 130 after Ctrl-C."""
-    options = build_parser().parse_args(joined_negatives(sys.argv[1:] if arguments is None else arguments))
     try:
+        options = build_parser().parse_args(joined_negatives(sys.argv[1:] if arguments is None else arguments))
         return int(options.run(options))
     except MedSAM2Error as error:
         print(f"medsam2: {error}", file=sys.stderr)

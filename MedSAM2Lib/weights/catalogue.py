@@ -74,12 +74,12 @@ def find_entry(name: str, entries: Iterable[ModelEntry]) -> ModelEntry:
     by_name = {entry.name: entry for entry in entries}
     if name in by_name:
         return by_name[name]
-    near = difflib.get_close_matches(name, by_name, n=3, cutoff=0.5) or list(by_name)
+    near = difflib.get_close_matches(name, by_name, n=3, cutoff=0.6)
     raise ModelError(
         "E_MODEL_UNKNOWN",
-        "There is no model called {name}; did you mean {near}? `medsam2 models list` shows all.",
+        "There is no model called {name}{near}: `medsam2 models list` shows all; a checkpoint is given by its path.",
         name=name,
-        near=" or ".join(near),
+        near=f" (did you mean {' or '.join(near)}?)" if near else "",
     )
 
 

@@ -8,6 +8,7 @@ import pickletools
 import re
 import struct
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,9 @@ def load_pickled(path: Path) -> object:
     # torch goes by the name where it ends in .safetensors, so such a file is handed over without its name.
     mapped = _is_zip(path) and path.suffix != ".safetensors"
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            # torch warns of what it then refuses, or reads all the same
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
             return torch.load(str(path) if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         names = _names_in(path)

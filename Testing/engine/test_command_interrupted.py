@@ -110,6 +110,27 @@ def test_ctrl_c_before_the_first_slice_writes_nothing_and_says_so(
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.parametrize("module", ["numpy", "torch"])
+def test_ctrl_c_while_the_program_is_still_loading_shows_no_trace(volume: Path, out: Path, module: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from MedSAM2Lib.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = ["segment", str(volume), "--point", POINT, "--out", str(out / "m.nrrd")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
+    )
+    assert done.returncode == EXIT_INTERRUPTED, done.stderr
+    assert done.stderr.startswith("medsam2: interrupted")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(out.iterdir()) == []
+
+
 def test_ctrl_c_while_files_are_written_leaves_none_of_them_half_written(
     volume: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

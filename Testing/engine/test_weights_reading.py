@@ -138,6 +138,15 @@ def test_a_refusal_names_what_the_file_wanted_to_call(tmp_path: Path) -> None:
         read_tensors(tmp_path / "model.pt")
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_refusal_is_all_that_is_said_whatever_the_pickles_protocol(
+    tmp_path: Path, protocol: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    torch.save({"model": Path("mine")}, tmp_path / "model.pt", pickle_protocol=protocol)
+    assert code_of(tmp_path / "model.pt") == "E_CHECKPOINT_UNSAFE"
+    assert not recwarn.list
+
+
 def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
     assert code_of(tmp_path / "model.pt") == "E_CHECKPOINT_UNSAFE"
