@@ -82,7 +82,7 @@ def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, A
         "label": object_id,
         "prompts": [_prompt_report(prompt) for prompt in done.session.objects[object_id].prompts],
         "voxels": int(np.count_nonzero(done.labels == object_id)),
-        "region_order": "first row, first column, last row, last column of the slices, in voxels from their edges",
+        "region_order": "first row, first column, last row, last column; voxel n covers n to n + 1",
         "region": list(results[0].frame.region) if results else None,
         "slices": [
             {
