@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from MedSAM2Lib.errors import InputError
-from MedSAM2Lib.memory.self_sorting import SelfSortingOptions
+from MedSAM2Lib.memory.options import SelfSortingOptions
 from MedSAM2Lib.types import Orientations
 
 NO_MEMORY, REPEATED, REPEATED_WITHIN = "none", "repeated", "repeated-within"

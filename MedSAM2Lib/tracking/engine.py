@@ -8,7 +8,8 @@ import torch
 
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.memory.bank import MemoryBank
-from MedSAM2Lib.memory.self_sorting import SelfSortingMemory, SelfSortingOptions
+from MedSAM2Lib.memory.options import SelfSortingOptions
+from MedSAM2Lib.memory.self_sorting import SelfSortingMemory
 from MedSAM2Lib.memory.temporal import TemporalMemory
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.network.sam2 import Sam2Network
