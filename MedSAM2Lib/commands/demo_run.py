@@ -55,7 +55,8 @@ def demonstrate_on(volume: Path, point: str, folder: Path) -> int:
 def _segment(volume: Path, point: str, folder: Path) -> Segmentation:
     settings = SegmentSettings(volume=volume, out=folder / "mask.seg.nrrd", report=folder / "report.json")
     done = run_one(settings, [WrittenPrompt("object", "organ"), WrittenPrompt("point", point)])
-    captions = {result.key.index: f"predicted IoU {result.predicted_iou:.2f}" for result in done.results.values()}
+    along = [result for result in done.results_of(1) if result.key.axis == settings.axis]
+    captions = {result.key.index: f"predicted IoU {result.predicted_iou:.2f}" for result in along}
     click = parse_point(point, settings.axis).ijk
     picture = montage(done.volume, done.labels > 0, done.session.view.window, settings.axis, [click], captions)
     with replacing(folder / "montage.png") as partial:

@@ -20,9 +20,10 @@ def notices_of(done: Segmentation, model: ReadyModel, settings: SegmentSettings)
         yield from _useless_window(done.volume, done.session.view.window)
     yield from _rounded(done)
     least = stop_rule_for(model.loaded.config, enabled=True).predicted_iou
-    for (object_id, _), result in sorted(done.results.items()):
-        if result.prompted and result.predicted_iou <= least and not done.session.is_given(result):
-            yield _unsure(done, object_id, result)
+    for object_id in done.object_ids:
+        for result in done.results_of(object_id):
+            if result.prompted and result.predicted_iou <= least and not done.session.is_given(result):
+                yield _unsure(done, object_id, result)
     for object_id, name in enumerate(done.names, start=1):
         if not (done.labels == object_id).any():
             yield f"The mask of '{name}' is empty: try a box, other points, or another model."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from MedSAM2Lib.commands.claims import Claim, Place, fused_claims, slice_claims
 from MedSAM2Lib.errors import InputError, OutputError
-from MedSAM2Lib.types import NOT_COMPUTED, BoolArray, FloatArray, array_dimension
+from MedSAM2Lib.types import NOT_COMPUTED, BoolArray, FloatArray
 from MedSAM2Lib.volume.io import MASK_SUFFIXES, replacing, write_mask
 
 if TYPE_CHECKING:
@@ -93,16 +94,16 @@ def write_outputs(
 ) -> None:
     """Fills ``done.labels`` and writes the mask, the logits and the report: all of them, or none.
 
-    Each slice's logits are brought to voxels once; where objects overlap, the larger logit keeps the voxel, but a
-    mask that the user gave keeps all of its own. ``report`` makes the report's text once the labels are there, after
-    ``notice`` has looked at them.
+    Logits are brought to voxels slice by slice, or slab by slab where several orientations are fused; where objects
+    overlap, the larger logit keeps the voxel, but a mask that the user gave keeps all of its own. ``report`` makes the
+    report's text once the labels are there, after ``notice`` has looked at them.
     """
     shape = (len(done.names), *done.labels.shape) if len(done.names) > 1 else done.labels.shape
     done.session.features.clear()
     with logits_file(outputs.logits, shape) as stored, report_file(outputs.report) as partial:
         with done.timed("write"):
-            for index in sorted({index for _, index in done.results}):
-                _write_slice(done, index, stored)
+            for place, claims in fused_claims(done) if done.fused else slice_claims(done):
+                _write_part(done, place, claims, stored)
         if notice is not None:
             notice()
         if partial is not None:
@@ -145,46 +146,36 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
             remaining -= block.size
 
 
-def _store(file: Path, object_id: int, place: tuple[slice | int, ...], logits: FloatArray) -> None:
-    """Fills in one slice; the file is mapped for that long only, so that it never counts as the process's memory."""
+def _store(file: Path, object_id: int, place: Place, logits: FloatArray) -> None:
+    """Fills in one part; the file is mapped for that long only, so that it never counts as the process's memory."""
     stored = np.lib.format.open_memmap(file, mode="r+")
     target = stored if stored.ndim == 3 else stored[object_id - 1]
     target[place] = logits
 
 
-def _write_slice(done: Segmentation, index: int, stored: Path | None) -> None:
+def _write_part(done: Segmentation, place: Place, claims: Iterable[Claim], stored: Path | None) -> None:
     best: FloatArray | None = None
-    claims: dict[int, BoolArray] = {}
-    for object_id in range(1, len(done.names) + 1):
-        result = done.results.get((object_id, index))
-        if result is None:
-            continue
-        logits = done.session.voxel_logits(result)
-        place = _slice_of(array_dimension(result.key.axis), index)
+    claimed: dict[int, BoolArray] = {}
+    for claim in claims:
         if stored is not None:
-            _store(stored, object_id, place, logits)
-        if done.session.is_given(result):
-            logits = np.where(logits > 0, np.float32(np.inf), logits)
+            _store(stored, claim.object_id, place, claim.logits)
+        logits = np.where(claim.given & (claim.logits > 0), np.float32(np.inf), claim.logits)
         if best is None:
             best = np.zeros_like(logits)
-        _count_overlaps(done, claims, object_id, logits > 0)
+        _count_overlaps(done, claimed, claim.object_id, logits > 0)
         wins = logits > best
-        done.labels[place][wins] = object_id
+        done.labels[place][wins] = claim.object_id
         best[wins] = logits[wins]
 
 
-def _count_overlaps(done: Segmentation, claims: dict[int, BoolArray], object_id: int, claimed: BoolArray) -> None:
-    """Adds the voxels of a slice that an object and those before it both claim."""
-    for other, before in claims.items():
-        shared = int(np.count_nonzero(before & claimed))
+def _count_overlaps(done: Segmentation, claimed: dict[int, BoolArray], object_id: int, mask: BoolArray) -> None:
+    """Adds the voxels that an object and those before it both claim."""
+    for other, before in claimed.items():
+        shared = int(np.count_nonzero(before & mask))
         if shared:
             done.overlaps[other, object_id] = done.overlaps.get((other, object_id), 0) + shared
-    if claimed.any():
-        claims[object_id] = claimed
-
-
-def _slice_of(dimension: int, index: int) -> tuple[slice | int, ...]:
-    return tuple(index if place == dimension else slice(None) for place in range(3))
+    if mask.any():
+        claimed[object_id] = mask
 
 
 def _check_suffix(option: str, path: Path | None, suffix: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from MedSAM2Lib.errors import PromptError
 from MedSAM2Lib.tracking.checks import check_positive
+from MedSAM2Lib.tracking.conflicts import check_together
 from MedSAM2Lib.types import (
     Axis,
     BoolArray,
@@ -81,7 +82,7 @@ def objects_from(written: Sequence[WrittenPrompt], axis: Axis, read_mask: MaskRe
     """The objects of a command line, in order; prompts before any ``--object`` belong to one called ``object``.
 
     Raises PromptError for text that is not a prompt, for no prompts at all, for a name without prompts or with
-    negative points only, and for a name that is empty or given twice.
+    negative points only, for one whose prompts contradict each other, and for one that is empty or given twice.
     """
     objects: list[NamedObject] = []
     for one in written:
@@ -101,6 +102,7 @@ def objects_from(written: Sequence[WrittenPrompt], axis: Axis, read_mask: MaskRe
                 name=named.name,
             )
         check_positive(named.prompts, named.name)
+        check_together(named.prompts)
     return objects
 
 

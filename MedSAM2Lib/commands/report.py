@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from MedSAM2Lib import __version__
-from MedSAM2Lib.tracking.engine import stop_rule_for
-from MedSAM2Lib.types import BoxPrompt, PointPrompt, Prompt
+from MedSAM2Lib.tracking.engine import SELF_SORTING, stop_rule_for
+from MedSAM2Lib.types import BoxPrompt, PointPrompt, Prompt, SliceResult, Suggestion
 from MedSAM2Lib.volume.io import replacing
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSetting
         },
         "settings": {
             "axis": settings.axis,
-            "orientations": 1,
+            "orientations": settings.orientations,
             "memory": settings.memory,
+            "bank": _bank_report(model, settings),
             "range": settings.range,
             "stop": asdict(stop_rule_for(loaded.config, settings.stop)),
             "seed": settings.seed,
@@ -57,7 +58,7 @@ def build_report(done: Segmentation, model: ReadyModel, settings: SegmentSetting
         },
         "interrupted": done.interrupted,
         "seconds": {stage: round(seconds, 4) for stage, seconds in done.seconds.items()},
-        "slices_computed": len(done.results),
+        "slices_computed": done.slices_computed,
         "slices_encoded": session.features.counts.encoded,
         "notices": list(model.context.notices),
         "objects": [_object_report(done, place + 1, name) for place, name in enumerate(done.names)],
@@ -75,26 +76,49 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         partial.write_text(report_text(report), encoding="utf-8")
 
 
+def _bank_report(model: ReadyModel, settings: SegmentSettings) -> dict[str, Any] | None:
+    """How a self-sorting bank chose; None for other memories."""
+    options = model.options.self_sorting
+    return asdict(options) if settings.memory == SELF_SORTING and options is not None else None
+
+
 def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, Any]:
-    results = [result for (owner, _), result in sorted(done.results.items()) if owner == object_id]
+    results = done.results_of(object_id)
     return {
         "name": name,
         "label": object_id,
         "prompts": [_prompt_report(prompt) for prompt in done.session.objects[object_id].prompts],
         "voxels": int(np.count_nonzero(done.labels == object_id)),
         "region_order": "first row, first column, last row, last column; voxel n covers n to n + 1",
-        "region": list(results[0].frame.region) if results else None,
-        "slices": [
-            {
-                "axis": result.key.axis,
-                "index": result.key.index,
-                "prompted": result.prompted,
-                "predicted_iou": round(result.predicted_iou, 4),
-                "object_score": round(result.object_score, 4),
-                "object": bool((result.logits > 0).any()),
-            }
-            for result in results
-        ],
+        "regions": {result.key.axis: list(result.frame.region) for result in results},
+        "suggested_prompt": _suggestion_report(done.session.suggest(object_id)),
+        "slices": [_slice_report(result) for result in results],
+    }
+
+
+def _slice_report(result: SliceResult) -> dict[str, Any]:
+    """A slice of an axis; ``shown`` are the slices of that axis whose memory the network was shown for it."""
+    return {
+        "axis": result.key.axis,
+        "index": result.key.index,
+        "prompted": result.prompted,
+        "predicted_iou": round(result.predicted_iou, 4),
+        "object_score": round(result.object_score, 4),
+        "object": bool((result.logits > 0).any()),
+        "shown": list(result.shown),
+    }
+
+
+def _suggestion_report(suggestion: Suggestion | None) -> dict[str, Any] | None:
+    """Where another prompt would help most; None where nothing is in doubt."""
+    if suggestion is None:
+        return None
+    return {
+        "axis": suggestion.slice.axis,
+        "slice": suggestion.slice.index,
+        "point": list(suggestion.ijk),
+        "doubt": round(suggestion.doubt, 4),
+        "reason": suggestion.reason,
     }
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from MedSAM2Lib.commands.bank_options import add_bank_options, bank_choice
 from MedSAM2Lib.commands.prompt_options import add_prompt_options
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.volume.intensity import CT_PRESETS
@@ -70,6 +71,7 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=Path, metavar="FILE.csv", help="several volumes and their prompts")
     parser.add_argument("--series", help="DICOM series to read where a folder holds several: its UID or number")
     _add_tracking_options(parser)
+    add_bank_options(parser)
     _add_model_options(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -97,10 +99,18 @@ def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
         help="axis that prompted slices are perpendicular to (default k)",
     )
     group.add_argument(
-        "--orientations", choices=("1", "3", "auto"), default="1", help="orientations to propagate in (default 1)"
+        "--orientations",
+        choices=("1", "3", "auto"),
+        default="1",
+        help="axes to look along: 1, --axis alone; 3, all, their masks fused; auto, others too where the object spans "
+        "at least 8 slices whose pixels are at most 3 times as long as wide (default 1)",
     )
     group.add_argument(
-        "--memory", choices=("temporal", "self-sorting"), default="temporal", help="memory bank (default temporal)"
+        "--memory",
+        choices=("temporal", "self-sorting", "key-slice"),
+        default="temporal",
+        help="what a slice is shown: temporal, the nearest slices (SAM 2); self-sorting, the most confident and "
+        "dissimilar ones (Medical SAM 2); key-slice, prompted slices alone (default temporal)",
     )
     group.add_argument("--range", metavar="A,B", help="first and last slice along --axis (default all)")
     group.add_argument(
@@ -153,7 +163,6 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
     """The options as one typed object, after the checks that need no file. Raises InputError."""
     from MedSAM2Lib.commands.segmentation import SegmentSettings
 
-    _check_not_yet(options)
     if (options.volume is None) == (options.batch is None):
         raise InputError("E_VOLUME_OR_BATCH", "Give either a VOLUME with its prompts, or --batch FILE.csv.")
     if options.series is not None and options.volume is not None and Path(options.volume).is_file():
@@ -185,7 +194,9 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         report=options.report,
         series=options.series,
         axis=options.axis,
+        orientations=options.orientations,
         memory=options.memory,
+        bank=bank_choice(options),
         range=_parse_range(options.range),
         stop=options.stop == "auto",
         model=options.model,
@@ -197,15 +208,6 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         zoom=options.zoom,
         seed=options.seed,
     )
-
-
-def _check_not_yet(options: argparse.Namespace) -> None:
-    if options.memory == "self-sorting":
-        raise InputError("E_NOT_YET", "This version has --memory temporal only: leave --memory out.")
-    if options.orientations != "1":
-        raise InputError(
-            "E_NOT_YET", "This version propagates in one orientation only: leave --orientations out and choose --axis."
-        )
 
 
 def _parse_range(text: str | None) -> tuple[int, int] | None:

@@ -70,7 +70,8 @@ def load_model(settings: SegmentSettings) -> ReadyModel:
     automatic_fp32 = settings.precision == "auto" and small_on_cpu(loaded.config, device)
     context = execution_context(settings.device, "fp32" if automatic_fp32 else settings.precision)
     window = None if settings.window == "auto" else parse_window(settings.window)
-    options = options_for(loaded.config, window, settings.fit, settings.zoom, settings.memory)
+    bank = settings.bank.options(loaded.config.bank_capacity, settings.seed)
+    options = options_for(loaded.config, window, settings.fit, settings.zoom, settings.memory, bank)
     return ReadyModel(loaded, context, options)
 
 
@@ -79,15 +80,14 @@ def segment(
 ) -> Segmentation:
     """Prompts and propagates; Ctrl-C during propagation keeps what is done."""
     session = Sam2Engine(model.loaded.network, model.context, model.options).open(volume)
-    done = Segmentation(volume, session, [named.name for named in objects])
+    done = Segmentation(volume, session, [named.name for named in objects], fused=settings.orientations != "1")
     with done.timed("prompts"):
         _prompt(session, objects)
     stop = stop_rule_for(model.loaded.config, settings.stop)
     first, last = settings.range or (None, None)
-    request = PropagationRequest(settings.axis, first=first, last=last, stop=stop)
-    total = len(objects) * _slices_in(volume, request)
+    request = PropagationRequest(settings.axis, first=first, last=last, stop=stop, orientations=settings.orientations)
     with done.timed("propagation"):
-        _collect(done, session.propagate(request), total)
+        _collect(done, session.propagate(request))
     return done
 
 
@@ -102,7 +102,7 @@ def finish(done: Segmentation, model: ReadyModel, settings: SegmentSettings, out
     write_outputs(done, outputs, lambda: report_text(build_report(done, model, settings)), notice)
     for sentence in model.context.notices:
         print(f"note: {sentence}", file=sys.stderr)
-    count, seconds = len(done.results), done.seconds["propagation"]
+    count, seconds = done.slices_computed, done.seconds["propagation"]
     cut = "interrupted: kept what was done, " if done.interrupted else ""
     speed = f"{count} slices in {seconds:.1f} s ({count / max(seconds, 1e-9):.1f} slices/s)"
     print(f"{cut}{speed}; mask in {outputs.mask}" + (f" (replaced: {', '.join(replaced)})" if replaced else ""))
@@ -121,17 +121,13 @@ def _unique(keys: Sequence[SliceKey]) -> list[SliceKey]:
     return list(dict.fromkeys(keys))
 
 
-def _slices_in(volume: Volume, request: PropagationRequest) -> int:
-    first = 0 if request.first is None else request.first
-    last = volume.slice_count(request.axis) - 1 if request.last is None else request.last
-    return last - first + 1
-
-
-def _collect(done: Segmentation, results: Iterator[SliceResult], total: int) -> None:
-    with tqdm(total=total, unit="slice", desc="segment", disable=None, leave=False) as bar:
+def _collect(done: Segmentation, results: Iterator[SliceResult]) -> None:
+    """Runs a propagation to its end, or to Ctrl-C; the bar's total grows where an object turns out to be larger."""
+    with tqdm(unit="slice", desc="segment", disable=None, leave=False) as bar:
         try:
-            for result in results:
-                done.results[(result.object_id, result.key.index)] = result
+            for _ in results:
+                done.slices_computed += 1
+                bar.total = done.slices_computed + done.session.remaining()
                 bar.update()
         except KeyboardInterrupt:
             done.interrupted = True

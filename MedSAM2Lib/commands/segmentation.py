@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from MedSAM2Lib.commands.bank_options import BankChoice
 from MedSAM2Lib.tracking.device import ExecutionContext
 from MedSAM2Lib.tracking.engine import EngineOptions
 from MedSAM2Lib.tracking.session import TrackingSession
-from MedSAM2Lib.types import Axis, SliceResult
+from MedSAM2Lib.types import Axis, Orientations, SliceResult
 from MedSAM2Lib.volume.volume import Volume
 from MedSAM2Lib.weights.loading import LoadedModel
 
@@ -31,7 +32,9 @@ class SegmentSettings:
     report: Path | None = None
     series: str | None = None
     axis: Axis = "k"
+    orientations: Orientations = "1"
     memory: str = "temporal"
+    bank: BankChoice = field(default_factory=BankChoice)
     range: tuple[int, int] | None = None
     stop: bool = True
     model: str = "embedded"
@@ -55,8 +58,9 @@ class ReadyModel:
 
 @dataclass
 class Segmentation:
-    """What came out for one volume: results by (object id, slice index), and whether it was cut short.
+    """What came out for one volume, and whether it was cut short; the session holds the results of each slice.
 
+    ``fused`` says that several orientations took part, ``slices_computed`` how often the network saw a slice.
     ``labels`` [k, j, i] is the mask as written: 0, or the number of the object in ``names``, from 1. ``overlaps``
     counts the voxels that two objects both claimed, by their numbers.
     """
@@ -64,7 +68,8 @@ class Segmentation:
     volume: Volume
     session: TrackingSession
     names: list[str]
-    results: dict[tuple[int, int], SliceResult] = field(default_factory=dict)
+    fused: bool = False
+    slices_computed: int = 0
     labels: NDArray[np.unsignedinteger] = field(init=False)
     overlaps: dict[tuple[int, int], int] = field(default_factory=dict)
     interrupted: bool = False
@@ -78,6 +83,15 @@ class Segmentation:
     def exit_code(self) -> int:
         """0, or 130 where Ctrl-C ended it."""
         return EXIT_INTERRUPTED if self.interrupted else 0
+
+    @property
+    def object_ids(self) -> range:
+        """Ids of the objects in the order of ``names``."""
+        return range(1, len(self.names) + 1)
+
+    def results_of(self, object_id: int) -> list[SliceResult]:
+        """What holds of an object, one result a slice of each axis."""
+        return self.session.results(object_id)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

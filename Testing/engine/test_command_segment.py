@@ -54,7 +54,7 @@ def test_the_report_says_how_it_was_made_and_how_sure_the_model_is(volume: Path,
     assert report["settings"]["threads"] == 1
     assert len(report["model"]["sha256"]) == 64
     assert {"read", "load_model", "prompts", "propagation", "write"} <= set(report["seconds"])
-    top, left, bottom, right = report["objects"][0]["region"]
+    top, left, bottom, right = report["objects"][0]["regions"]["k"]
     assert report["objects"][0]["region_order"].startswith("first row, first column, last row, last column")
     assert top < 14 < bottom and left < 11 < right
     slices = report["objects"][0]["slices"]
