@@ -224,8 +224,13 @@ class SegmentationSession(Protocol):
         """A new object; returns its id, used in every later call."""
         ...
 
-    def add_prompt(self, object_id: int, prompt: Prompt) -> None:
-        """Adds a prompt; raises PromptError where it does not fit the volume or the prompts before it."""
+    def add_prompt(self, object_id: int, prompt: Prompt) -> tuple[Prompt, ...]:
+        """Adds a prompt, and returns the object's earlier ones that it replaces: as a rule none.
+
+        Where prompts of a slice contradict each other the later one holds: a mask replaces all others, a point or a
+        box replaces a mask, a box another box, a point one of the other sign in the same pixel.
+        Raises PromptError where it does not fit the volume.
+        """
         ...
 
     def clear_prompts(self, object_id: int, key: SliceKey) -> None:

@@ -1,4 +1,4 @@
-"""Whether prompts fit the volume, their slice and each other: the same checks for every engine."""
+"""Whether prompts fit the volume and their slice: the same checks for every engine."""
 
 from __future__ import annotations
 
@@ -151,27 +151,6 @@ def _check_mask(prompt: MaskPrompt, shape: Shape) -> None:
         raise PromptError("E_MASK_EMPTY", "The mask prompt is empty: mark at least one voxel of the object in it.")
 
 
-def check_together(prompts: Sequence[Prompt]) -> None:
-    """Raises PromptError where an object's prompts contradict each other on one slice.
-
-    A mask stands alone on its slice, a slice has at most one box, and a place is either in the object or not.
-    """
-    for key in {prompt.slice for prompt in prompts}:
-        here = [prompt for prompt in prompts if prompt.slice == key]
-        masks = [prompt for prompt in here if isinstance(prompt, MaskPrompt)]
-        boxes = [prompt for prompt in here if isinstance(prompt, BoxPrompt)]
-        points = {slice_pixel(prompt.ijk, key.axis): prompt for prompt in here if isinstance(prompt, PointPrompt)}
-        if masks and len(here) > 1:
-            _conflict("a mask and other prompts", key.axis, key.index, "keep the mask or the others")
-        if len(boxes) > 1:
-            _conflict("two boxes", key.axis, key.index, "keep one, or make them two objects")
-        for prompt in here:
-            if isinstance(prompt, PointPrompt):
-                other = points[slice_pixel(prompt.ijk, key.axis)]
-                if other.positive != prompt.positive:
-                    _conflict("a positive and a negative point in one place", key.axis, key.index, "remove one")
-
-
 def no_object(object_id: int) -> PromptError:
     """The error of an id that no object has."""
     return PromptError(
@@ -187,15 +166,4 @@ def no_prompt_on(key: SliceKey, name: str) -> PromptError:
         index=key.index,
         axis=key.axis,
         name=name,
-    )
-
-
-def _conflict(what: str, axis: Axis, index: int, remedy: str) -> None:
-    raise PromptError(
-        "E_PROMPT_CONFLICT",
-        "Slice {index} of axis {axis} has {what} for one object: {remedy}.",
-        what=what,
-        axis=axis,
-        index=index,
-        remedy=remedy,
     )

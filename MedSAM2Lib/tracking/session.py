@@ -12,11 +12,11 @@ from MedSAM2Lib.tracking.checks import (
     check_positive,
     check_prompt,
     check_range,
-    check_together,
     no_object,
     no_prompt_on,
     prompted_slices,
 )
+from MedSAM2Lib.tracking.conflicts import replaced_by, without
 from MedSAM2Lib.tracking.features import FeatureCache
 from MedSAM2Lib.tracking.fusion import fused_slab, given_mask
 from MedSAM2Lib.tracking.keyframes import Interval, interval_around
@@ -88,19 +88,21 @@ class TrackingSession(SegmentationSession):
         self._changed(self._object(object_id))
         del self._objects[object_id]
 
-    def add_prompt(self, object_id: int, prompt: Prompt) -> None:
+    def add_prompt(self, object_id: int, prompt: Prompt) -> tuple[Prompt, ...]:
         """Adds a prompt; its slice is computed at the next preview or propagation, and one under way ends.
 
         The slice is a keyframe from now on, and the slices between it and its neighbouring keyframes are outdated.
+        What was last computed of the slice, a replaced mask included, still goes in as a dense prompt.
         """
         segmented = self._object(object_id)
         check_prompt(prompt, self.view.volume.array.shape)
-        check_together([*segmented.prompts_on(prompt.slice), prompt])
-        segmented.prompts.append(prompt)
+        replaced = replaced_by(prompt, segmented.prompts)
+        segmented.prompts = [*without(segmented.prompts, replaced), prompt]
         self._outdate(segmented, prompt.slice)
         track = segmented.axes.get(prompt.axis)
         if track is not None:
             track.undecoded.add(prompt.slice.index)
+        return replaced
 
     def clear_prompts(self, object_id: int, key: SliceKey) -> None:
         """Removes an object's prompts on a slice: it is a keyframe no more, and what depends on it is outdated."""

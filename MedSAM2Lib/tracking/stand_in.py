@@ -17,12 +17,12 @@ from MedSAM2Lib.tracking.checks import (
     check_positive,
     check_prompt,
     check_range,
-    check_together,
     no_object,
     no_prompt_on,
     prompted_slices,
     slice_pixel,
 )
+from MedSAM2Lib.tracking.conflicts import replaced_by, without
 from MedSAM2Lib.types import (
     Axis,
     BoolArray,
@@ -81,12 +81,13 @@ class RegionGrowingSession(SegmentationSession):
         self._objects[len(self._objects) + 1] = _GrownObject(name)
         return len(self._objects)
 
-    def add_prompt(self, object_id: int, prompt: Prompt) -> None:
-        """Adds a prompt after the checks that every engine makes."""
+    def add_prompt(self, object_id: int, prompt: Prompt) -> tuple[Prompt, ...]:
+        """Adds a prompt after the checks that every engine makes, and returns those that it replaces."""
         grown = self._object(object_id)
         check_prompt(prompt, self._array.shape)
-        check_together([*(other for other in grown.prompts if other.slice == prompt.slice), prompt])
-        grown.prompts.append(prompt)
+        replaced = replaced_by(prompt, grown.prompts)
+        grown.prompts = [*without(grown.prompts, replaced), prompt]
+        return replaced
 
     def clear_prompts(self, object_id: int, key: SliceKey) -> None:
         """Removes an object's prompts on one slice."""

@@ -356,8 +356,6 @@ def test_every_engine_refuses_what_it_cannot_do(engine: Callable[[], object]) ->
         session.add_prompt(7, CLICK)
     with pytest.raises(PromptError, match="has no prompt"):
         session.preview(1, SliceKey("k", 3))
-    with pytest.raises(PromptError, match="positive and a negative"):
-        session.add_prompt(1, PointPrompt(CLICK.ijk, positive=False))
     with pytest.raises(PromptError, match="not within"):
         session.propagate(PropagationRequest("k", first=9, last=99))
     assert list(session.propagate(PropagationRequest("k", object_ids=[]))) == []
@@ -379,23 +377,6 @@ def test_an_object_of_negative_points_alone_is_refused_until_any_slice_has_anoth
     session.add_prompt(object_id, PointPrompt((10.0, 14.0, float(slice_of_the_other))))
     assert session.preview(object_id, negative.slice).key == negative.slice
     assert list(session.propagate(PropagationRequest("k")))
-
-
-def test_prompts_that_contradict_each_other_are_refused() -> None:
-    _, truth = two_organs_volume()
-    mask = MaskPrompt(SliceKey("k", 10), truth[10])
-    box = BoxPrompt((7, 9, 10), (15, 19, 10))
-    for first, second in (
-        (mask, CLICK),
-        (box, mask),
-        (box, BoxPrompt((7, 9, 10), (16, 19, 10))),
-        (CLICK, PointPrompt(CLICK.ijk, positive=False)),
-    ):
-        session = opened()
-        object_id = prompted(session, first)
-        with pytest.raises(PromptError) as caught:
-            session.add_prompt(object_id, second)
-        assert caught.value.code == "E_PROMPT_CONFLICT"
 
 
 def test_an_object_without_a_prompt_on_the_axis_is_refused_before_any_work() -> None:
