@@ -10,7 +10,7 @@ Conventions, everywhere in this package:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, Union
 
@@ -202,6 +202,67 @@ class Suggestion:
     ijk: IJK
     doubt: float
     reason: str
+
+
+Direction = Literal[-1, 0, 1]
+"""+1 tracked towards higher slice indices, -1 towards lower ones, 0 prompted."""
+
+
+@dataclass(frozen=True)
+class BankEvent:
+    """One offer to a memory bank: which slice, what became of it, which slice it pushed out, and why."""
+
+    slice_index: int
+    direction: Direction
+    kept: bool
+    pushed_out: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class RememberedSlice:
+    """A slice that a memory bank holds; ``arrival`` is its place among the bank's events, from 0.
+
+    ``prompted`` slices, by the user or by the engine itself, never leave. ``pushed_out`` are the slices that left for
+    it: more than one where a prompted slice took a place in both directions.
+    """
+
+    index: int
+    direction: Direction
+    predicted_iou: float
+    object_score: float
+    arrival: int
+    pushed_out: tuple[int, ...]
+
+    @property
+    def prompted(self) -> bool:
+        return self.direction == 0
+
+
+@dataclass(frozen=True)
+class BankView:
+    """The memory of one object along one axis, to be looked at.
+
+    ``capacity`` is how many slices are kept for each direction, prompted ones included; None without such a limit.
+    ``events`` are all offers of slices that have a result now, in their order. ``shown`` tells for each computed slice
+    which slices' memory the network was shown, in that order.
+    """
+
+    axis: Axis
+    capacity: int | None
+    slices: tuple[RememberedSlice, ...]
+    events: tuple[BankEvent, ...]
+    shown: Mapping[int, tuple[int, ...]]
+
+    @property
+    def prompted_count(self) -> int:
+        """Remembered slices that never leave."""
+        return sum(one.prompted for one in self.slices)
+
+    @property
+    def grown(self) -> bool:
+        """Whether more slices are prompted than the capacity holds, so that it has grown to keep them all."""
+        return self.capacity is not None and self.prompted_count > self.capacity
 
 
 class VolumeData(Protocol):

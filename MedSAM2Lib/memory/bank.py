@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
-Direction = Literal[-1, 0, 1]
-"""+1 tracked towards higher slice indices, -1 towards lower ones, 0 prompted."""
+from MedSAM2Lib.types import BankEvent, Direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +77,30 @@ class MemorySelection:
         return tuple(shown.entry.slice_index for shown in self.maps)
 
 
+@dataclass(frozen=True, eq=False)
+class BankState:
+    """All that a bank holds, whichever bank it is, so that another one of its kind can go on from there.
+
+    ``prompted`` and ``tracked`` entries in the order they came; ``latest`` the entries tracked last, at most one for
+    each direction, whether or not they are among ``tracked``; ``events`` all that was noted.
+    """
+
+    prompted: tuple[MemoryEntry, ...] = ()
+    tracked: tuple[MemoryEntry, ...] = ()
+    latest: tuple[MemoryEntry, ...] = ()
+    events: tuple[BankEvent, ...] = ()
+
+
 class MemoryBank(Protocol):
-    """Keeps entries and selects among them; see ``TemporalMemory`` for the published rule."""
+    """Keeps entries and selects among them; see ``TemporalMemory`` for the published rule.
+
+    ``capacity`` is how many entries are kept for each direction, prompted ones included; None where nothing leaves.
+    """
 
     needs_embeddings: bool
+
+    @property
+    def capacity(self) -> int | None: ...
 
     def add(self, entry: MemoryEntry) -> None:
         """Offers an entry; a prompted one always stays and replaces what was remembered of its slice."""
@@ -101,4 +120,12 @@ class MemoryBank(Protocol):
 
     def entries(self) -> Sequence[MemoryEntry]:
         """Everything remembered, prompted entries first, for reports and panels."""
+        ...
+
+    def state(self) -> BankState:
+        """All that the bank holds now."""
+        ...
+
+    def restore(self, state: BankState) -> None:
+        """Holds what ``state`` says and nothing else."""
         ...

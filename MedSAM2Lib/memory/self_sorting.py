@@ -9,12 +9,11 @@ direction finds does not depend on how far the other one has come.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from MedSAM2Lib.memory.bank import (
-    Direction,
+    BankState,
     MemoryEntry,
     MemoryQuery,
     MemorySelection,
@@ -23,17 +22,7 @@ from MedSAM2Lib.memory.bank import (
 )
 from MedSAM2Lib.memory.options import SelfSortingOptions
 from MedSAM2Lib.memory.similarity import cosine_matrix, cosine_to
-
-
-@dataclass(frozen=True)
-class BankEvent:
-    """One offer to the bank: which slice, what became of it, which slice it pushed out, and why."""
-
-    slice_index: int
-    direction: Direction
-    kept: bool
-    pushed_out: int | None
-    reason: str
+from MedSAM2Lib.types import BankEvent, Direction
 
 
 class SelfSortingMemory:
@@ -57,24 +46,32 @@ class SelfSortingMemory:
         self._tracked: dict[Direction, list[MemoryEntry]] = {1: [], -1: []}
         self._latest: dict[Direction, MemoryEntry] = {}
 
+    @property
+    def capacity(self) -> int | None:
+        """Entries kept for each direction, prompted ones included; None where only prompted ones are."""
+        return self.options.capacity or None
+
     def add(self, entry: MemoryEntry) -> None:
         """Offers an entry; what became of it is the last of ``events``."""
         if entry.prompted:
             self.discard(entry.slice_index)
             self._prompted[entry.slice_index] = entry
-            self._note(entry, True, None, "prompted")
+            grown = 0 < self.options.capacity < len(self._prompted)
+            self._note(entry, True, None, "prompted, beyond the capacity" if grown else "prompted")
+            self._make_room(entry)
         elif entry.slice_index not in self._prompted:
             self._latest[entry.direction] = entry
             self._offer(entry)
 
     def discard(self, slice_index: int) -> None:
-        """Forgets one slice."""
+        """Forgets one slice, and what was noted of it."""
         self._prompted.pop(slice_index, None)
         for direction, entries in self._tracked.items():
             entries[:] = [entry for entry in entries if entry.slice_index != slice_index]
             latest = self._latest.get(direction)
             if latest is not None and latest.slice_index == slice_index:
                 del self._latest[direction]
+        self.events = [event for event in self.events if event.slice_index != slice_index]
 
     def clear_tracked(self) -> None:
         """Forgets every tracked slice, and what was noted of them."""
@@ -86,6 +83,22 @@ class SelfSortingMemory:
     def entries(self) -> Sequence[MemoryEntry]:
         """Prompted entries in the order they came, then the tracked ones of both directions."""
         return [*self._prompted.values(), *self._tracked[1], *self._tracked[-1]]
+
+    def state(self) -> BankState:
+        """All that the bank holds now."""
+        tracked = [entry for entries in self._tracked.values() for entry in entries]
+        return BankState(
+            tuple(self._prompted.values()), tuple(tracked), tuple(self._latest.values()), tuple(self.events)
+        )
+
+    def restore(self, state: BankState) -> None:
+        """Holds what ``state`` says and nothing else."""
+        self._prompted = {entry.slice_index: entry for entry in state.prompted}
+        self._tracked = {
+            direction: [entry for entry in state.tracked if entry.direction == direction] for direction in self._tracked
+        }
+        self._latest = {entry.direction: entry for entry in state.latest}
+        self.events = list(state.events)
 
     def select(self, query: MemoryQuery) -> MemorySelection:
         """All prompted maps, the tracked ones chosen for this slice, and the neighbour's.
@@ -122,6 +135,16 @@ class SelfSortingMemory:
         kept.remove(leaving)
         kept.append(entry)
         self._note(entry, True, leaving.slice_index, "more diverse")
+
+    def _make_room(self, prompted: MemoryEntry) -> None:
+        """Lets tracked entries leave for one that was prompted after them: the least dissimilar ones first."""
+        for kept in self._tracked.values():
+            while kept and len(kept) + len(self._prompted) > self.options.capacity:
+                members = [*self._prompted.values(), *kept]
+                similarity = cosine_matrix(torch.cat([member.map for member in members]))
+                leaving = members[least_dissimilar(similarity, len(self._prompted))]
+                kept.remove(leaving)
+                self._note(prompted, True, leaving.slice_index, "prompted")
 
     def _leaving(self, entry: MemoryEntry, kept: Sequence[MemoryEntry]) -> MemoryEntry | None:
         members = [*self._prompted.values(), *kept, entry]
@@ -171,9 +194,14 @@ def leaving_by_paper(similarity: torch.Tensor, fixed: int) -> int | None:
     ``similarity`` is [n, n] over all members, the newcomer last; the first ``fixed`` never leave. None if the newcomer
     itself is the least dissimilar one. Ties: the earliest.
     """
-    dissimilarity = (1.0 - similarity).sum(dim=1)
-    place = fixed + int(dissimilarity[fixed:].argmin())
+    place = least_dissimilar(similarity, fixed)
     return None if place == len(similarity) - 1 else place
+
+
+def least_dissimilar(similarity: torch.Tensor, fixed: int) -> int:
+    """Place of the least total dissimilarity in [n, n], the first ``fixed`` left out. Ties: the earliest."""
+    dissimilarity = (1.0 - similarity).sum(dim=1)
+    return fixed + int(dissimilarity[fixed:].argmin())
 
 
 def leaving_by_code(similarity: torch.Tensor, fixed: int) -> int | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from MedSAM2Lib.memory.bank import (
-    Direction,
+    BankState,
     MemoryEntry,
     MemoryQuery,
     MemorySelection,
     ShownMap,
     ShownPointer,
 )
+from MedSAM2Lib.types import BankEvent, Direction
 
 
 class TemporalMemory:
@@ -33,8 +34,14 @@ class TemporalMemory:
     def __init__(self, map_count: int = 7, pointer_count: int = 16) -> None:
         self.map_count = map_count
         self.pointer_count = pointer_count
+        self.events: list[BankEvent] = []
         self._prompted: dict[int, MemoryEntry] = {}
         self._tracked: dict[tuple[Direction, int], MemoryEntry] = {}
+
+    @property
+    def capacity(self) -> None:
+        """Nothing leaves."""
+        return
 
     def add(self, entry: MemoryEntry) -> None:
         """Keeps the entry; all tracked ones stay, so that a correction anywhere finds the slices behind it.
@@ -44,22 +51,36 @@ class TemporalMemory:
         if entry.prompted:
             self.discard(entry.slice_index)
             self._prompted[entry.slice_index] = entry
+            self._note(entry)
         elif entry.slice_index not in self._prompted:
             self._tracked[(entry.direction, entry.slice_index)] = entry
+            self._note(entry)
 
     def discard(self, slice_index: int) -> None:
-        """Forgets one slice."""
+        """Forgets one slice, and what was noted of it."""
         self._prompted.pop(slice_index, None)
         self._tracked.pop((1, slice_index), None)
         self._tracked.pop((-1, slice_index), None)
+        self.events = [event for event in self.events if event.slice_index != slice_index]
 
     def clear_tracked(self) -> None:
-        """Forgets every tracked slice."""
+        """Forgets every tracked slice, and what was noted of them."""
         self._tracked.clear()
+        self.events = [event for event in self.events if event.direction == 0]
 
     def entries(self) -> Sequence[MemoryEntry]:
         """Prompted entries in the order they came, then the tracked ones."""
         return [*self._prompted.values(), *self._tracked.values()]
+
+    def state(self) -> BankState:
+        """All that the bank holds now."""
+        return BankState(tuple(self._prompted.values()), tuple(self._tracked.values()), (), tuple(self.events))
+
+    def restore(self, state: BankState) -> None:
+        """Holds what ``state`` says and nothing else."""
+        self._prompted = {entry.slice_index: entry for entry in state.prompted}
+        self._tracked = {(entry.direction, entry.slice_index): entry for entry in state.tracked}
+        self.events = list(state.events)
 
     def select(self, query: MemoryQuery) -> MemorySelection:
         """All prompted maps (last temporal row), the tracked maps 6 to 1 slices behind, pointers up to 15 behind.
@@ -98,3 +119,7 @@ class TemporalMemory:
 
     def _behind(self, query: MemoryQuery, distance: int) -> MemoryEntry | None:
         return self._tracked.get((query.direction, query.slice_index - query.direction * distance))
+
+    def _note(self, entry: MemoryEntry) -> None:
+        reason = "prompted" if entry.prompted else "tracked"
+        self.events.append(BankEvent(entry.slice_index, entry.direction, True, None, reason))

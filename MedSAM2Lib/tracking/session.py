@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from MedSAM2Lib.memory.bank import MemoryBank
 from MedSAM2Lib.tracking.checks import (
     check_positive,
     check_prompt,
@@ -19,6 +18,7 @@ from MedSAM2Lib.tracking.checks import (
 from MedSAM2Lib.tracking.conflicts import replaced_by, without
 from MedSAM2Lib.tracking.features import FeatureCache
 from MedSAM2Lib.tracking.fusion import fused_slab, given_mask
+from MedSAM2Lib.tracking.inspection import bank_notices, bank_view
 from MedSAM2Lib.tracking.keyframes import Interval, interval_around
 from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice, Update
 from MedSAM2Lib.tracking.runner import NetworkRunner
@@ -28,6 +28,7 @@ from MedSAM2Lib.tracking.updates import UpdateRunner
 from MedSAM2Lib.tracking.view import VolumeView, mask_logits
 from MedSAM2Lib.types import (
     Axis,
+    BankView,
     FloatArray,
     FusedSlab,
     Prompt,
@@ -163,10 +164,16 @@ class TrackingSession(SegmentationSession):
         """Where the next prompt helps most; None while nothing is tracked, or where nothing is in doubt."""
         return suggested_prompt(self._object(object_id), self.view.volume)
 
-    def bank(self, object_id: int, axis: Axis) -> MemoryBank | None:
+    def bank(self, object_id: int, axis: Axis) -> BankView | None:
         """The memory of an object along an axis, to be looked at; None where it has none."""
         track = self._object(object_id).axes.get(axis)
-        return None if track is None else track.tracker.bank
+        return None if track is None else bank_view(axis, track.tracker)
+
+    def notices(self, object_id: int) -> list[str]:
+        """Sentences for the user on what the engine did with an object and nobody asked for."""
+        segmented = self._object(object_id)
+        views = {axis: bank_view(axis, track.tracker) for axis, track in segmented.axes.items()}
+        return list(bank_notices(segmented.name, views))
 
     def frame(self, object_id: int, key: SliceKey) -> SliceFrame:
         """The frame in which a slice of an object that is known along that axis is shown to the network."""

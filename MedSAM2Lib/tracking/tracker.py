@@ -38,6 +38,11 @@ class Tracker:
         """Indices of the prompted slices, ascending."""
         return sorted(index for index, record in self._records.items() if record.prompted)
 
+    @property
+    def records(self) -> list[SliceRecord]:
+        """What is known of slices, in the order in which they became known."""
+        return list(self._records.values())
+
     def record(self, index: int) -> SliceRecord | None:
         """What is known of a slice, or None."""
         return self._records.get(index)

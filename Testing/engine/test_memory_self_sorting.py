@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
+from collections.abc import Sequence
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from MedSAM2Lib.memory.bank import Direction, MemoryEntry, MemoryQuery
+from MedSAM2Lib.memory.bank import Direction, MemoryEntry, MemoryQuery, MemorySelection
+from MedSAM2Lib.memory.options import SelfSortingOptions
 from MedSAM2Lib.memory.self_sorting import (
     SelfSortingMemory,
-    SelfSortingOptions,
     leaving_by_code,
     leaving_by_paper,
 )
 from MedSAM2Lib.memory.similarity import cosine_matrix
+from MedSAM2Lib.network.sam2 import Sam2Network
+from MedSAM2Lib.tracking.conditioning import memory_sequence
+from Testing.engine.phantoms import SMALL_CONFIG, small_network
 
 
 def at_angle(index: int, degrees: float, direction: Direction = 1, iou: float = 0.9, score: float = 5.0) -> MemoryEntry:
@@ -153,3 +158,163 @@ def test_up_to_its_capacity_the_order_of_arrival_changes_nothing(arriving: list[
     options = SelfSortingOptions(capacity=8, shown=3, neighbour=False)
     found = {bank_of(options, *order).select(query(50, looking)).slices for order in orders}
     assert len(found) == 1
+
+
+arrivals = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(0, 359), st.sampled_from([-1, 0, 0, 1, 1, 1])), min_size=1, max_size=25
+)
+rules = st.sampled_from(["paper", "code"])
+
+
+@settings(deadline=None)
+@given(arrivals, st.integers(1, 6), rules)
+def test_prompts_among_tracked_slices_stay_and_each_direction_keeps_to_the_capacity(
+    arriving: list[tuple[int, int, Direction]], capacity: int, rule: str
+) -> None:
+    bank = SelfSortingMemory(SelfSortingOptions(capacity=capacity, rule=rule))  # type: ignore[arg-type]
+    prompted: set[int] = set()
+    for index, angle, direction in arriving:
+        bank.add(at_angle(index, angle, direction))
+        if direction == 0:
+            prompted.add(index)
+        entries = bank.entries()
+        assert {entry.slice_index for entry in entries if entry.prompted} == prompted
+        for way in (1, -1):
+            tracked = [entry.slice_index for entry in entries if entry.direction == way]
+            assert len(tracked) + len(prompted) <= max(capacity, len(prompted))
+            assert not prompted.intersection(tracked)
+
+
+@settings(deadline=None)
+@given(arrivals, st.integers(0, 20), st.integers(0, 6), st.integers(1, 8))
+def test_forgetting_a_range_leaves_the_others_as_they_are(
+    arriving: list[tuple[int, int, Direction]], first: int, length: int, capacity: int
+) -> None:
+    bank = SelfSortingMemory(SelfSortingOptions(capacity=capacity))
+    for index, angle, direction in arriving:
+        bank.add(at_angle(index, angle, direction))
+    gone = set(range(first, first + length))
+    expected = [entry for entry in bank.entries() if entry.slice_index not in gone]
+    noted = [event for event in bank.events if event.slice_index not in gone]
+    for index in gone:
+        bank.discard(index)
+    assert [id(entry) for entry in bank.entries()] == [id(entry) for entry in expected]
+    assert bank.events == noted
+
+
+@settings(deadline=None)
+@given(arrivals, arrivals, st.integers(1, 6), st.integers(0, 359), st.booleans())
+def test_a_bank_restored_from_its_state_goes_on_as_the_first_one_would(
+    before: list[tuple[int, int, Direction]],
+    after: list[tuple[int, int, Direction]],
+    capacity: int,
+    looking: int,
+    neighbour: bool,
+) -> None:
+    options = SelfSortingOptions(capacity=capacity, neighbour=neighbour, shown=3)
+    first, second = bank_of(options, at_angle(30, 7, direction=0)), SelfSortingMemory(options)
+    for index, angle, direction in before:
+        first.add(at_angle(index, angle, direction))
+    second.restore(first.state())
+    for index, angle, direction in after:
+        for bank in (first, second):
+            bank.add(at_angle(index, angle, direction))
+    assert [entry.slice_index for entry in first.entries()] == [entry.slice_index for entry in second.entries()]
+    assert first.events == second.events
+    for index, direction in itertools.product(range(22), (1, -1)):
+        asked = query(index, looking, direction)  # type: ignore[arg-type]
+        assert first.select(asked).slices == second.select(asked).slices
+
+
+def test_a_state_does_not_change_with_the_bank() -> None:
+    bank = bank_of(SelfSortingOptions(), at_angle(5, 0, direction=0), at_angle(6, 40))
+    state = bank.state()
+    bank.discard(6)
+    bank.add(at_angle(7, 80))
+    assert [entry.slice_index for entry in (*state.prompted, *state.tracked, *state.latest)] == [5, 6, 6]
+    assert [event.slice_index for event in state.events] == [5, 6]
+
+
+def test_more_prompted_slices_than_the_capacity_make_it_grow_and_it_is_noted() -> None:
+    bank = bank_of(SelfSortingOptions(capacity=2), *(at_angle(index, 30.0 * index, direction=0) for index in range(3)))
+    assert kept(bank) == {0, 1, 2}
+    assert [event.reason for event in bank.events] == ["prompted", "prompted", "prompted, beyond the capacity"]
+    bank.add(at_angle(3, 170))
+    assert kept(bank) == {0, 1, 2}
+
+
+def test_a_late_prompt_pushes_out_the_tracked_slice_that_is_least_dissimilar() -> None:
+    # Angles 0 (prompted), 80, 100, 180 and a prompt at 90: totals 80: .826 + .015 + .060 + 1.174 = 2.075,
+    # 100: 1.174 + .015 + .060 + .826 = 2.075, 180: 2 + 1 + 1.174 + .826 = 5; of the two the earlier one leaves.
+    entries = [at_angle(0, 0, direction=0), at_angle(1, 80), at_angle(2, 100), at_angle(3, 180)]
+    bank = bank_of(SelfSortingOptions(capacity=4), *entries, at_angle(4, 90, direction=0))
+    assert kept(bank) == {0, 2, 3, 4}
+    assert [(event.slice_index, event.pushed_out) for event in bank.events[-2:]] == [(4, None), (4, 1)]
+
+
+def random_entries(count: int, seed: int) -> list[MemoryEntry]:
+    """Entries in the sizes of the small network; the first one is prompted."""
+    generator = torch.Generator().manual_seed(seed)
+    side, config = SMALL_CONFIG.grid_size, SMALL_CONFIG
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    return [
+        MemoryEntry(
+            index,
+            0 if index == 0 else 1,
+            normal(1, config.memory_dim, side, side).bfloat16(),
+            normal(1, config.model_dim),
+            0.9,
+            5.0,
+            normal(1, config.model_dim, side, side),
+        )
+        for index in range(count)
+    ]
+
+
+def attended(network: Sam2Network, looking: MemoryEntry, selection: MemorySelection) -> torch.Tensor:
+    assert looking.embedding is not None
+    with torch.inference_mode():
+        return network.attend_memory(looking.embedding, memory_sequence(network, [selection], torch.float32))
+
+
+def shuffled(items: Sequence[MemoryEntry], seed: int) -> list[MemoryEntry]:
+    mixed = list(items)
+    random.Random(seed).shuffle(mixed)
+    return mixed
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 7), st.integers(0, 1000), st.integers(0, 1000), st.booleans())
+def test_attention_does_not_depend_on_the_order_of_what_it_is_shown(
+    count: int, seed: int, order: int, neighbour: bool
+) -> None:
+    network = small_network()
+    *entries, looking = random_entries(count + 1, seed)
+    bank = bank_of(SelfSortingOptions(neighbour=neighbour), *entries)
+    selection = bank.select(MemoryQuery(count, 1, 100, looking.embedding))
+    maps, pointers = list(selection.maps), list(selection.pointers)
+    random.Random(order).shuffle(maps)
+    random.Random(order + 1).shuffle(pointers)
+    mixed = MemorySelection(tuple(maps), tuple(pointers), selection.pointer_limit)
+    torch.testing.assert_close(
+        attended(network, looking, mixed), attended(network, looking, selection), atol=1e-5, rtol=1e-5
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(2, 8), st.integers(0, 1000), st.integers(0, 1000), rules)
+def test_up_to_the_capacity_attention_does_not_depend_on_the_order_of_arrival(
+    count: int, seed: int, order: int, rule: str
+) -> None:
+    network = small_network()
+    *entries, looking = random_entries(count + 1, seed)
+    options = SelfSortingOptions(capacity=8, rule=rule, neighbour=False)  # type: ignore[arg-type]
+    asked = MemoryQuery(count, 1, 100, looking.embedding)
+    found = [
+        attended(network, looking, bank_of(options, *arriving).select(asked))
+        for arriving in (entries, shuffled(entries, order))
+    ]
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)

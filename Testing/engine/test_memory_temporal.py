@@ -94,3 +94,28 @@ def test_never_more_maps_or_pointers_than_published(prompted: set[int], index: i
     assert len(set(selection.slices)) == len(prompted) + len(
         [shown for shown in selection.maps if not shown.entry.prompted]
     )
+
+
+@given(st.sets(st.integers(0, 40), min_size=1), st.integers(0, 40), st.integers(0, 40), st.sampled_from([1, -1]))
+def test_a_bank_restored_from_its_state_shows_the_same(
+    prompted: set[int], forgotten: int, index: int, direction: Direction
+) -> None:
+    first, second = filled(sorted(prompted), range(0, 30), range(40, 20, -1)), filled([50], range(51, 60))
+    if prompted != {forgotten}:
+        first.discard(forgotten)
+    second.restore(first.state())
+    query = MemoryQuery(index, direction, 41)
+    assert first.select(query) == second.select(query)
+    assert second.events == first.events
+    assert [id(one) for one in second.entries()] == [id(one) for one in first.entries()]
+
+
+def test_every_kept_slice_is_noted_in_the_order_it_came_until_it_is_forgotten() -> None:
+    bank = filled([10], forward=range(11, 13), backward=range(9, 8, -1))
+    bank.discard(11)
+    assert [(event.slice_index, event.reason) for event in bank.events] == [
+        (10, "prompted"),
+        (12, "tracked"),
+        (9, "tracked"),
+    ]
+    assert bank.capacity is None
