@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 from scipy import ndimage
@@ -19,6 +19,7 @@ from MedSAM2Lib.types import (
     ijk_position,
     in_plane_axes,
 )
+from MedSAM2Lib.volume.components import deepest, largest_component
 
 _QUARTER = 0.25
 
@@ -61,19 +62,6 @@ def deepest_point(mask: BoolArray) -> tuple[int, int]:
     """(row, column) of the pixel farthest from the mask's border; raises ValueError for an empty mask."""
     row, column = deepest(mask, (1.0, 1.0))
     return row, column
-
-
-def deepest(mask: BoolArray, sampling: Sequence[float]) -> tuple[int, ...]:
-    """Place of the element farthest from the mask's border, in array order; the array's edge is a border.
-
-    ``sampling`` is the distance between elements along each dimension. Raises ValueError for an empty mask.
-    """
-    if not mask.any():
-        raise ValueError("an empty mask has no deepest point")
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=sampling)
-    place = np.unravel_index(int(depth.argmax()), depth.shape)
-    return tuple(int(index) - 1 + part.start for index, part in zip(place, box))
 
 
 def click_on(truth: BoolArray, axis: Axis, index: int) -> PointPrompt:
@@ -122,17 +110,11 @@ def error_click(
     if not wrong.any():
         return None
     (box,) = ndimage.find_objects(wrong.astype(np.uint8))
-    missed, excess = _largest_part((wrong & truth)[box]), _largest_part((wrong & mask)[box])
+    missed, excess = largest_component((wrong & truth)[box]), largest_component((wrong & mask)[box])
     positive = bool(np.count_nonzero(missed) >= np.count_nonzero(excess))
     place = deepest(missed if positive else excess, spacing[::-1])
     k, j, i = (float(index + part.start) for index, part in zip(place, box))
     return PointPrompt((i, j, k), axis, positive)
-
-
-def _largest_part(mask: BoolArray) -> BoolArray:
-    """The largest face-connected part of a mask; the first one where several are."""
-    labels, count = ndimage.label(mask)
-    return mask if count == 0 else np.asarray(labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()))
 
 
 def _edges(found: np.ndarray, size: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from MedSAM2Lib.tracking.fusion import fused_slab
 from MedSAM2Lib.tracking.objects import SegmentedObject
 from MedSAM2Lib.types import IJK, Axis, FloatArray, SliceKey, Suggestion, array_dimension, ijk_position, in_plane_axes
-from MedSAM2Lib.volume.components import deepest_pixel
+from MedSAM2Lib.volume.components import deepest, largest_component
 from MedSAM2Lib.volume.volume import Volume
 
 _SLAB = 16
@@ -78,7 +78,7 @@ def _place(segmented: SegmentedObject, volume: Volume, axis: Axis, index: int) -
     if not disputed.any():
         undecided = np.abs(probability - 0.5)
         disputed = undecided <= undecided.min() + 0.1
-    row, column = deepest_pixel(disputed)
+    row, column = deepest(largest_component(disputed), (1.0, 1.0))
     rows, columns = in_plane_axes(axis)
     place = [0.0, 0.0, 0.0]
     for name, value in ((axis, index), (rows, row), (columns, column)):

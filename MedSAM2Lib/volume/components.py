@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
@@ -31,10 +33,14 @@ def largest_component(mask: BoolArray) -> BoolArray:
     return np.asarray(labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()))
 
 
-def deepest_pixel(mask: BoolArray) -> tuple[int, int]:
-    """(row, column) of the pixel of the largest part that is farthest from its border; ValueError for an empty mask."""
+def deepest(mask: BoolArray, sampling: Sequence[float]) -> tuple[int, ...]:
+    """Place of the element farthest from the mask's border, in array order; the array's edge is a border.
+
+    ``sampling`` is the distance between elements along each dimension. Raises ValueError for an empty mask.
+    """
     if not mask.any():
-        raise ValueError("an empty mask has no deepest pixel")
-    depth = ndimage.distance_transform_edt(np.pad(largest_component(mask), 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return int(row), int(column)
+        raise ValueError("an empty mask has no deepest point")
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=sampling)
+    place = np.unravel_index(int(depth.argmax()), depth.shape)
+    return tuple(int(index) - 1 + part.start for index, part in zip(place, box))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from MedSAM2Lib.evaluation.cases import Case
 from MedSAM2Lib.evaluation.prompts import (
     box_on,
-    deepest,
     deepest_point,
     error_click,
     largest_slice,
@@ -19,6 +18,7 @@ from MedSAM2Lib.evaluation.prompts import (
 )
 from MedSAM2Lib.evaluation.users import CLICK, SLICE, PromptingUser
 from MedSAM2Lib.types import AXES, Axis, BoxPrompt, MaskPrompt, PointPrompt, array_dimension
+from MedSAM2Lib.volume.components import deepest
 from MedSAM2Lib.volume.volume import Volume
 from Testing.engine.phantoms import ellipsoid
 
