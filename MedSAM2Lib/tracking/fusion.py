@@ -6,7 +6,7 @@ Low-resolution logits stay as they are until a slab of the volume is asked for; 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice
 from MedSAM2Lib.types import (
+    AXES,
     NOT_COMPUTED,
     Axis,
     BoolArray,
@@ -32,16 +33,32 @@ ABSENT_WEIGHT = 0.5
 
 
 @dataclass
-class _Sums:
-    """Weighted sums over orientations, each [n, j, i]: of weights, probabilities and their squares."""
+class _Mean:
+    """A running weighted mean over orientations, each [n, j, i]; ``deviation`` sums weighted squares about the mean.
+
+    One orientation alone comes out exactly as it went in, and equal ones without any deviation (West 1979).
+    """
 
     weights: FloatArray
     values: FloatArray
-    squares: FloatArray
+    deviation: FloatArray
 
     @staticmethod
-    def zeros(shape: tuple[int, int, int]) -> _Sums:
-        return _Sums(*(np.zeros(shape, dtype=np.float32) for _ in range(3)))
+    def of_nothing(shape: tuple[int, int, int]) -> _Mean:
+        return _Mean(*(np.zeros(shape, dtype=np.float32) for _ in range(3)))
+
+    def add(self, probability: FloatArray, weight: FloatArray) -> None:
+        self.weights += weight
+        step = probability - self.values
+        share = np.divide(weight, self.weights, out=np.zeros_like(weight), where=self.weights > 0)
+        self.values += share * step
+        self.deviation += weight * step * (probability - self.values)
+
+    @property
+    def disagreement(self) -> FloatArray:
+        """Twice the standard deviation: 1 where equally weighty words are 0 and 1."""
+        variance = np.divide(self.deviation, self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
+        return np.asarray(2 * np.sqrt(np.maximum(variance, 0.0)))
 
 
 def fused_slab(
@@ -53,16 +70,14 @@ def fused_slab(
     holds there, the later one where two such slices cross.
     """
     slab = (last - first + 1, shape[1], shape[2])
-    sums = _Sums.zeros(slab)
-    taking_part = [axis for axis in axes or ("k", "j", "i") if _has_results(segmented, axis)]
-    for axis in taking_part:
-        _add_orientation(sums, segmented, axis, first, last)
-    mean = np.divide(sums.values, sums.weights, out=np.zeros(slab, np.float32), where=sums.weights > 0)
-    spread = np.divide(sums.squares, sums.weights, out=np.zeros(slab, np.float32), where=sums.weights > 0)
-    disagreement = 2 * np.sqrt(np.maximum(spread - mean * mean, 0.0))
+    mean = _Mean.of_nothing(slab)
+    for axis in axes or AXES:
+        if any(update.took_part(axis) for update in segmented.updates):
+            mean.add(*_orientation(segmented, axis, slab, first))
+    probability, disagreement = mean.values, mean.disagreement
     if axes is None:
-        _overlay_keyframes(mean, disagreement, segmented, first, last)
-    return FusedSlab(first, mean, disagreement)
+        _overlay_keyframes(probability, disagreement, segmented, first, last)
+    return FusedSlab(first, probability, disagreement)
 
 
 def confidence(stored: StoredSlice) -> float:
@@ -90,40 +105,42 @@ def stored_logits(stored: StoredSlice, rows: range | None = None) -> FloatArray:
     return rows_to_voxels(stored.frame, logits, range(stored.frame.shape[0]) if rows is None else rows)
 
 
-def _has_results(segmented: SegmentedObject, axis: Axis) -> bool:
-    return any(key.axis == axis for update in segmented.updates for key in update.slices)
+def _orientation(
+    segmented: SegmentedObject, axis: Axis, slab: tuple[int, int, int], first: int
+) -> tuple[FloatArray, FloatArray]:
+    """Probabilities and weights [n, j, i] of one axis.
 
-
-def _add_orientation(sums: _Sums, segmented: SegmentedObject, axis: Axis, first: int, last: int) -> None:
-    """Where an axis has no result it says "not the object", with ``ABSENT_WEIGHT``."""
-    sums.weights += ABSENT_WEIGHT
-    for index, versions in segmented.stored(axis):
+    Where it took part and has no result it says "not the object", with ``ABSENT_WEIGHT``; where it did not take part,
+    and on slices that are still to come, it says nothing.
+    """
+    last = first + slab[0] - 1
+    probability, weight = np.zeros(slab, dtype=np.float32), np.zeros(slab, dtype=np.float32)
+    for update in segmented.updates:
+        if update.took_part(axis):
+            weight[_part(update.interval, first)] = ABSENT_WEIGHT
+    known = dict(segmented.stored(axis))
+    for index in sorted({*known, *segmented.unfinished(axis)}):
         if axis == "k" and not first <= index <= last:
             continue
         place = _in_slab(axis, index, first)
+        if index not in known:
+            weight[place] = 0.0
+            continue
         rows = None if axis == "k" else range(first, last + 1)
-        probability, weight = _newest(axis, index, versions, rows, first)
-        sums.weights[place] += weight - ABSENT_WEIGHT
-        sums.values[place] += weight * probability
-        sums.squares[place] += weight * probability * probability
-
-
-def _newest(
-    axis: Axis, index: int, versions: Iterable[tuple[Interval, StoredSlice]], rows: range | None, first: int
-) -> tuple[FloatArray, FloatArray]:
-    """Probabilities and weights of a slice's part in the slab, each voxel from the newest result that holds there."""
-    probability: FloatArray | None = None
-    weight: FloatArray | None = None
-    for interval, stored in versions:
-        new = probabilities(stored_logits(stored, rows))
-        if probability is None or weight is None:
-            probability, weight = np.zeros_like(new), np.full_like(new, ABSENT_WEIGHT)
-        where = _held(axis, index, interval, new.shape, first if rows is not None else 0)
-        probability[where] = new[where]
-        weight[where] = confidence(stored)
-    assert probability is not None
-    assert weight is not None
+        for interval, stored in known[index]:
+            where = _held(axis, index, interval, weight[place].shape, first if rows is not None else 0)
+            logits = stored_logits(stored, rows)[where]
+            probability[place][where] = probabilities(logits)
+            weight[place][where] = np.where(logits > NOT_COMPUTED, confidence(stored), ABSENT_WEIGHT)
     return probability, weight
+
+
+def _part(interval: Interval, first: int) -> tuple[slice, ...]:
+    """The part of a slab [n, j, i] that begins at slice ``first`` of k that lies in an interval of any axis."""
+    place = [slice(None)] * 3
+    start = interval.first - (first if interval.axis == "k" else 0)
+    place[array_dimension(interval.axis)] = slice(max(start, 0), max(start + len(interval), 0))
+    return tuple(place)
 
 
 def _held(axis: Axis, index: int, interval: Interval, shape: tuple[int, ...], first: int) -> tuple[slice, slice]:
@@ -144,15 +161,15 @@ def _overlay_keyframes(
     for key in reversed(keys):
         track = segmented.axes.get(key.axis)
         stored = track.keyframes.get(key.index) if track is not None else None
-        if stored is None or (key.axis == "k" and not first <= key.index <= last):
+        given = given_mask(segmented, key)
+        if (stored is None and given is None) or (key.axis == "k" and not first <= key.index <= last):
             continue
         place = _in_slab(key.axis, key.index, first)
         rows = None if key.axis == "k" else range(first, last + 1)
-        given = given_mask(segmented, key)
-        if given is None:
-            mean[place] = probabilities(stored_logits(stored, rows))
-        else:
+        if given is not None:
             mean[place] = given if rows is None else given[first : last + 1]
+        elif stored is not None:
+            mean[place] = probabilities(stored_logits(stored, rows))
         disagreement[place] = 0.0
 
 

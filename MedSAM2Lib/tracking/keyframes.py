@@ -30,6 +30,10 @@ class Interval:
         """Whether all slices of another interval are among its own."""
         return self.axis == other.axis and self.first <= other.first and other.last <= self.last
 
+    def within(self, other: Interval) -> Interval:
+        """The slices that both have, possibly none; they must be on one axis."""
+        return Interval(self.axis, max(self.first, other.first), min(self.last, other.last))
+
     def joined(self, other: Interval) -> Interval:
         """The smallest interval that holds both; they must be on one axis."""
         return Interval(self.axis, min(self.first, other.first), max(self.last, other.last))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 
 from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.propagation import Lane
@@ -15,10 +16,11 @@ from MedSAM2Lib.volume.region import Region
 
 @dataclass(frozen=True, eq=False)
 class StoredSlice:
-    """What was found on a slice, and the frame it was shown in."""
+    """What was found on a slice, the frame it was shown in, and whether prompts of the user gave it."""
 
     frame: SliceFrame
     record: SliceRecord
+    by_user: bool = False
 
 
 @dataclass
@@ -62,10 +64,10 @@ class AxisTrack:
             self.outdate(interval)
         self.outdated = []
 
-    def begin_anew(self, slice_count: int) -> None:
+    def begin_anew(self) -> None:
         """Drops all that was tracked; prompts stay."""
-        self.outdate(Interval("k", 0, slice_count - 1))
-        self.lanes = []
+        self.outdate(Interval("k", 0, self.tracker.slice_count - 1))
+        self.lanes, self.outdated = [], []
 
 
 @dataclass
@@ -73,15 +75,31 @@ class Update:
     """One propagation and where it holds: voxels of the slices in ``interval``, seen along every axis that took part.
 
     A correction is an update of the interval between its neighbouring keyframes; results of earlier updates hold
-    outside. ``seeded`` are the slices of other axes that take part, None before the first axis is done. ``refitted``
-    are axes that have got a wider region.
+    outside. ``seeded`` are the slices of other axes that take part, None before the first axis is done. ``returning``
+    are those of the first axis on which only the others see the object, None before they are done. ``refitted`` are the
+    axes that have got a wider region, each with the one that the object did not fit.
     """
 
     interval: Interval
     slices: dict[SliceKey, StoredSlice] = field(default_factory=dict)
     seeded: list[Interval] | None = None
-    refitted: set[Axis] = field(default_factory=set)
+    returning: list[Interval] | None = None
+    refitted: dict[Axis, Region] = field(default_factory=dict)
     done: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing of it has been computed yet."""
+        return not self.done and not self.slices and self.seeded is None
+
+    def asked(self, axis: Axis) -> list[Interval]:
+        """The slices of an axis that are to be computed for it, as far as that is known."""
+        own = [self.interval, *(self.returning or ())]
+        return [interval for interval in [*own, *(self.seeded or ())] if interval.axis == axis]
+
+    def took_part(self, axis: Axis) -> bool:
+        """Whether it has results along an axis."""
+        return any(key.axis == axis for key in self.slices)
 
 
 @dataclass
@@ -109,20 +127,49 @@ class SegmentedObject:
         """Axes with a prompt of the user."""
         return [axis for axis in AXES if self.keyframes(axis)]
 
+    def covered(self, axis: Axis) -> Interval | None:
+        """What propagations along an axis have been asked for, as one interval; None where there was none."""
+        intervals = [update.interval for update in self.updates if update.interval.axis == axis]
+        return reduce(Interval.joined, intervals) if intervals else None
+
+    def missing(self, interval: Interval) -> list[Update]:
+        """Updates for the parts of an interval that no propagation has been asked for yet, below and above."""
+        covered = self.covered(interval.axis)
+        if covered is None:
+            return [Update(interval)]
+        below = Interval(interval.axis, interval.first, covered.first - 1)
+        parts = [below, Interval(interval.axis, covered.last + 1, interval.last)]
+        return [Update(part) for part in parts if len(part)]
+
     def forget_axis(self, axis: Axis) -> None:
-        """Drops an axis that has lost its last prompt, and what was propagated from it."""
+        """Drops an axis that has lost its last prompt.
+
+        Its prompts lay between no others on it, so that all that was propagated under them is to be computed again:
+        from an axis that still has prompts, as in a session that never had these.
+        """
         self.axes.pop(axis, None)
-        self.updates = [update for update in self.updates if update.interval.axis != axis]
-        for update in self.updates:
-            update.slices = {key: stored for key, stored in update.slices.items() if key.axis != axis}
+        self.updates = [update for update in self.updates if not (update.waiting and update.interval.axis == axis)]
+        heeded = (key.axis == axis and one.by_user for update in self.updates for key, one in update.slices.items())
+        if not any(heeded):
+            return
+        others = [update.interval.axis for update in self.updates if self.keyframes(update.interval.axis)]
+        asked = self.covered(others[0]) if others else None
+        self.updates = [] if asked is None else [Update(asked)]
+        self.axes = {other: track for other, track in self.axes.items() if self.keyframes(other)}
+        for other, track in self.axes.items():
+            track.outdated.append(Interval(other, 0, track.tracker.slice_count - 1))
 
     def outdate(self, interval: Interval) -> None:
-        """Notes that the interval is to be computed again: by a new update, or by one that has not begun."""
-        if not self.updates:
+        """Notes that the interval, as far as it was asked for, is to be computed again.
+
+        By a new update, or by one that has not yet done with that axis.
+        """
+        asked = self.covered(interval.axis)
+        interval = interval if asked is None else interval.within(asked)
+        if not self.updates or len(interval) == 0:
             return
         latest = self.updates[-1]
-        waiting = not latest.done and not latest.slices
-        if waiting and latest.interval.overlaps(interval):
+        if latest.waiting and latest.interval.overlaps(interval):
             latest.interval = latest.interval.joined(interval)
         elif latest.done or latest.seeded is not None or not latest.interval.holds(interval):
             self.updates.append(Update(interval))
@@ -140,6 +187,15 @@ class SegmentedObject:
                 index,
                 [(update.interval, update.slices[key]) for update in self.updates if key in update.slices],
             )
+
+    def unfinished(self, axis: Axis) -> set[int]:
+        """Slices of an axis that were asked for and have not come yet: they are not known to be without the object."""
+        track = self.axes.get(axis)
+        if track is None:
+            return set()
+        held_back = {record.index for lane in track.lanes for record in (*lane.waiting, *lane.finished)}
+        asked = [interval for update in self.updates if not update.done for interval in update.asked(axis)]
+        return {index for index in {*track.pending, *held_back} if any(index in interval for interval in asked)}
 
     def latest(self, key: SliceKey) -> StoredSlice | None:
         """The newest result of a slice."""

@@ -89,7 +89,7 @@ def lanes_for(
     pending: set[int] | None = None,
     before: Sequence[Lane] = (),
 ) -> list[Lane]:
-    """Forward from the lowest prompted slice to ``last``, backward from the slice below it to ``first``.
+    """Forward from the lowest prompted slice, backward from the slice below it; slices ``first`` to ``last`` only.
 
     ``pending`` None means every slice of the range. Lanes of ``before`` were cancelled: what they hold back is taken
     over.
@@ -98,8 +98,8 @@ def lanes_for(
     prompted = tracker.prompted_slices
     start = prompted[0]
     lanes = [
-        Lane(object_id, tracker, 1, _among(pending, range(start, last + 1)), prompted[-1], pending),
-        Lane(object_id, tracker, -1, _among(pending, range(start - 1, first - 1, -1)), start, pending),
+        Lane(object_id, tracker, 1, _among(pending, range(max(start, first), last + 1)), prompted[-1], pending),
+        Lane(object_id, tracker, -1, _among(pending, range(min(start - 1, last), first - 1, -1)), start, pending),
     ]
     for lane in lanes:
         for old in before:

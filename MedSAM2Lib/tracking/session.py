@@ -135,11 +135,13 @@ class TrackingSession(SegmentationSession):
         """Computes the request's slices from the prompts, both ways, one result a step; see ``PropagationRequest``.
 
         A slice may come again: in a wider region where the object did not fit the first one. The last word holds.
-        Raises PromptError before the first step for an object without a prompt on the axis, or a bad range.
+        One under way for the same object ends. Raises PromptError before the first step for an object without a prompt
+        on the axis, or a bad range.
         """
         ids = list(self._objects) if request.object_ids is None else list(request.object_ids)
         ranges = {object_id: self._check(object_id, request) for object_id in ids}
         for object_id, interval in ranges.items():
+            self._changed(self._objects[object_id])
             self._prepare(self._objects[object_id], interval, request.update)
         return self._results({object_id: self._objects[object_id] for object_id in ids}, request)
 
@@ -222,28 +224,17 @@ class TrackingSession(SegmentationSession):
             segmented.updates = [Update(interval)]
             segmented.axes = {axis: track for axis, track in segmented.axes.items() if segmented.keyframes(axis)}
         for axis in segmented.prompted_axes():
-            track = self._tracks.decode_keyframes(segmented, axis)
-            track.settle()
-            if not update:
-                track.begin_anew(self.view.volume.slice_count(axis))
-        if update and segmented.next_update() is None:
-            segmented.updates.extend(self._missing(segmented, interval))
-
-    @staticmethod
-    def _missing(segmented: SegmentedObject, interval: Interval) -> list[Update]:
-        """Updates for the parts of a range that no propagation has been asked for yet, below and above."""
-        covered = [update.interval for update in segmented.updates if update.interval.axis == interval.axis]
-        if not covered:
-            return [Update(interval)]
-        first, last = min(one.first for one in covered), max(one.last for one in covered)
-        parts = [Interval(interval.axis, interval.first, first - 1), Interval(interval.axis, last + 1, interval.last)]
-        return [Update(part) for part in parts if len(part)]
+            if update:
+                self._tracks.decode_keyframes(segmented, axis).settle()
+            else:
+                self._tracks.renewed(segmented, axis)
+        if update:
+            segmented.updates.extend(segmented.missing(interval))
 
     def _results(self, objects: dict[int, SegmentedObject], request: PropagationRequest) -> Iterator[SliceResult]:
         stop = request.stop or self.stop
-        runner = UpdateRunner(self._tracks, stop, request.orientations, self._seed_by)
-        for found in runner.run(objects):
-            yield self._result(found.object_id, objects[found.object_id], found.stored)
+        found = UpdateRunner(self._tracks, stop, request.orientations, self._seed_by).run(objects)
+        return (self._result(one.object_id, objects[one.object_id], one.stored) for one in found)
 
     @staticmethod
     def _result(object_id: int, segmented: SegmentedObject, stored: StoredSlice) -> SliceResult:

@@ -27,9 +27,9 @@ class Tracker:
 
     def __init__(self, runner: NetworkRunner, bank: MemoryBank, features_of: FeaturesOf, slice_count: int) -> None:
         self.bank = bank
+        self.slice_count = slice_count
         self._runner = runner
         self._features_of = features_of
-        self._slice_count = slice_count
         self._records: dict[int, SliceRecord] = {}
         self._remembered: set[int] = set()
 
@@ -64,6 +64,10 @@ class Tracker:
         self._remembered.discard(index)
         self.bank.discard(index)
         return self._records[index]
+
+    def adopt(self, record: SliceRecord) -> None:
+        """Takes a prompted slice as it was decoded in the same frame before."""
+        self._records[record.index] = record
 
     def forget(self, index: int) -> None:
         """Drops a slice's record and memory."""
@@ -116,7 +120,7 @@ class Tracker:
 
     def _select(self, index: int, direction: Direction, features: SliceFeatures) -> MemorySelection:
         embedding = features.top if self.bank.needs_embeddings else None
-        return self.bank.select(MemoryQuery(index, direction, self._slice_count, embedding))
+        return self.bank.select(MemoryQuery(index, direction, self.slice_count, embedding))
 
     def _entry(self, record: SliceRecord, memory_map: Tensor, features: SliceFeatures) -> MemoryEntry:
         return MemoryEntry(

@@ -90,6 +90,23 @@ class TrackMaker:
                 wider.tracker.prompt(index, self._mask_prompt(self.view.frame(key, region), mask))
         return wider
 
+    def renewed(self, segmented: SegmentedObject, axis: Axis) -> AxisTrack:
+        """The track of an axis as before its first propagation: keyframes as decoded, nothing tracked, no refit."""
+        track = self.decode_keyframes(segmented, axis)
+        regions = {stored.frame.region for stored in track.keyframes.values()}
+        region = regions.pop() if track.region is not None and len(regions) == 1 else track.region
+        prompts = [prompt for prompt in segmented.prompts if prompt.axis == axis]
+        if region == track.region or not holds(region, prompts):
+            track.begin_anew()
+            return track
+        track.halt()
+        again = self.new_track(axis, region)
+        again.keyframes = track.keyframes
+        for _, stored in sorted(track.keyframes.items()):
+            again.tracker.adopt(stored.record)
+        segmented.axes[axis] = again
+        return again
+
     def decode_keyframes(self, segmented: SegmentedObject, axis: Axis) -> AxisTrack:
         """The axis's track with every prompted slice decoded."""
         track = self.prompted_track(segmented, axis)
@@ -101,7 +118,7 @@ class TrackMaker:
         """One prompted slice from its prompts."""
         frame = self.view.frame(key, track.region)
         record = track.tracker.prompt(key.index, self.view.network_prompts(frame, segmented.prompts_on(key)))
-        track.keyframes[key.index] = StoredSlice(frame, record)
+        track.keyframes[key.index] = StoredSlice(frame, record, by_user=True)
         track.undecoded.discard(key.index)
         track.seeds.discard(key.index)
 

@@ -5,29 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from MedSAM2Lib.tracking.fusion import fused_slab, stored_logits
 from MedSAM2Lib.tracking.keyframes import Interval
-from MedSAM2Lib.tracking.objects import AxisTrack, SegmentedObject, StoredSlice, Update
-from MedSAM2Lib.tracking.orientations import (
-    ObjectBox,
-    axes_beside,
-    box_of,
-    region_for,
-    seed_prompts,
-    touches_border,
-)
+from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice, Update
+from MedSAM2Lib.tracking.orientations import touches_border
 from MedSAM2Lib.tracking.propagation import absent, lanes_for, propagate
+from MedSAM2Lib.tracking.seeding import Seeder
 from MedSAM2Lib.tracking.tracks import TrackMaker, numpy_logits
-from MedSAM2Lib.types import Axis, BoolArray, Orientations, SliceKey, StopRule, array_dimension
-from MedSAM2Lib.volume.region import around_region, slice_grid, union
+from MedSAM2Lib.types import Orientations, SliceKey, StopRule
+from MedSAM2Lib.volume.region import around_region, slice_grid
 
-_SLAB = 16
 _TOUCHING_SLICES = 2
 _REFIT = 1.3
-_RETURN_AREA = 0.1
-_RETURN_PIXELS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +47,14 @@ class UpdateRunner:
     def __init__(self, tracks: TrackMaker, stop: StopRule, orientations: Orientations, seed_by: str = "box") -> None:
         self.tracks = tracks
         self.stop = stop
-        self.orientations = orientations
-        self.seed_by = seed_by
+        self.seeder = Seeder(tracks, orientations, seed_by)
         self.volume = tracks.view.volume
 
     def run(self, objects: Mapping[int, SegmentedObject]) -> Iterator[Found]:
-        """Every slice as it is computed; an object whose prompts change meanwhile drops out."""
-        versions = {object_id: segmented.version for object_id, segmented in objects.items()}
+        """Every slice as it is computed; an object that changes, from this call on, drops out."""
+        return self._run(objects, {object_id: segmented.version for object_id, segmented in objects.items()})
 
+    def _run(self, objects: Mapping[int, SegmentedObject], versions: Mapping[int, int]) -> Iterator[Found]:
         def current() -> Work:
             unchanged = {key: one for key, one in objects.items() if one.version == versions[key]}
             updates = {key: (one, one.next_update()) for key, one in unchanged.items()}
@@ -83,25 +71,38 @@ class UpdateRunner:
         yield from self._track(plan)
 
     def _along_the_others(self, work: Work) -> Iterator[Found]:
-        for segmented, update in work.values():
+        for object_id, (segmented, update) in work.items():
             if update.seeded is None:
-                update.seeded = self._seed(segmented, update)
-        yield from self._track({key: (one, update, update.seeded or []) for key, (one, update) in work.items()})
+                update.seeded, lost = self.seeder.other_axes(segmented, update)
+                for interval in lost:
+                    yield from self._emptied(object_id, segmented, update, interval)
+        current = {key: (one, update) for key, (one, update) in work.items() if update.seeded}
+        yield from self._track({key: (one, update, update.seeded or []) for key, (one, update) in current.items()})
+
+    def _where_it_returns(self, work: Work) -> Iterator[Found]:
+        """Slices on which the first axis saw nothing and the others see the object are tracked from there."""
+        for segmented, update in work.values():
+            if update.returning is None:
+                update.returning = self.seeder.returns(segmented, update) if update.seeded else []
+        plan = {key: (one, update, update.returning or []) for key, (one, update) in work.items()}
+        yield from self._pass({key: entry for key, entry in plan.items() if entry[2]})
 
     def _track(self, plan: Plan) -> Iterator[Found]:
         """Tracks intervals of axes, and again in a wider region where the object did not fit the first one."""
         versions = {key: one.version for key, (one, _, _) in plan.items()}
+
+        def current() -> Plan:
+            return {key: entry for key, entry in plan.items() if entry[0].version == versions[key]}
+
         yield from self._pass(plan)
-        plan = {key: entry for key, entry in plan.items() if entry[0].version == versions[key]}
         wider = {
             key: (one, update, [each for each in intervals if self._refit(one, update, each)])
-            for key, (one, update, intervals) in plan.items()
+            for key, (one, update, intervals) in current().items()
         }
-        if any(intervals for _, _, intervals in wider.values()):
-            yield from self._pass(wider)
-            for segmented, update, intervals in wider.values():
-                for interval in intervals:
-                    self._drop_outgrown(segmented, update, interval.axis)
+        yield from self._pass({key: entry for key, entry in wider.items() if entry[2]})
+        for object_id, (segmented, update, intervals) in current().items():
+            for interval in intervals:
+                yield from self._emptied(object_id, segmented, update, interval)
 
     def _pass(self, plan: Plan) -> Iterator[Found]:
         by_lane = {}
@@ -124,7 +125,7 @@ class UpdateRunner:
     def _refit(self, segmented: SegmentedObject, update: Update, interval: Interval) -> bool:
         """A wider region for an axis on which the object runs into the border of its region; at most once."""
         track = segmented.axes[interval.axis]
-        if track.region is None or interval.axis in update.refitted or self._unfinished(track, interval):
+        if track.region is None or interval.axis in update.refitted:
             return False
         keys = [SliceKey(interval.axis, index) for index in range(interval.first, interval.last + 1)]
         here = [update.slices[key] for key in keys if key in update.slices]
@@ -134,143 +135,28 @@ class UpdateRunner:
         ]
         if len(touching) < _TOUCHING_SLICES:
             return False
-        update.refitted.add(interval.axis)
+        update.refitted[interval.axis] = track.region
         wider = around_region(slice_grid(self.volume, interval.axis), track.region, _REFIT)
         refitted = self.tracks.reframed(segmented, interval.axis, track, wider)
-        walls = {*segmented.keyframes(interval.axis), *refitted.seeds}
-        refitted.pending |= set(range(interval.first, interval.last + 1)) - walls
+        keyframes = segmented.keyframes(interval.axis)
+        refitted.pending |= set(range(interval.first, interval.last + 1)) - set(keyframes)
         segmented.axes[interval.axis] = refitted
         return True
 
-    @staticmethod
-    def _drop_outgrown(segmented: SegmentedObject, update: Update, axis: Axis) -> None:
-        """What was found in the narrower region and not again in the wider one does not hold; prompts do."""
-        track = segmented.axes[axis]
-        walls = {*segmented.keyframes(axis), *track.seeds}
-        for key, stored in list(update.slices.items()):
-            outgrown = stored.frame.region != track.region and key.axis == axis and key.index not in walls
-            if outgrown and not track.pending.intersection((key.index,)):
-                del update.slices[key]
-
-    @staticmethod
-    def _unfinished(track: AxisTrack, interval: Interval) -> bool:
-        return any(lane.active for lane in track.lanes) and any(index in interval for index in track.pending)
-
-    def _seed(self, segmented: SegmentedObject, update: Update) -> list[Interval]:
-        """Prompts the other axes from the first one's result; the slices of each that are then to be computed."""
-        mask = self._mask(update, (update,))
-        earlier = [one for one in segmented.updates if one is not update]
-        box, before = box_of(mask), box_of(self._mask(update, earlier)) if earlier else None
-        if box is None and before is None:
-            return []
-        touched = box.joined(before) if box is not None else before
-        assert touched is not None
-        intervals = []
-        for other in self._others(segmented, update, touched):
-            interval = touched.span(other) if earlier else touched.span_with_margin(other, self._count(other))
-            if self._seed_axis(segmented, update, touched, interval, mask):
-                intervals.append(interval)
-            else:
-                self._blank(segmented, update, interval)
-        return intervals
-
-    def _others(self, segmented: SegmentedObject, update: Update, box: ObjectBox) -> list[Axis]:
-        prompted = [*segmented.prompted_axes(), *(key.axis for one in segmented.updates for key in one.slices)]
-        return axes_beside(self.volume, box, update.interval.axis, self.orientations, prompted)
-
-    def _seed_axis(
-        self, segmented: SegmentedObject, update: Update, box: ObjectBox, interval: Interval, mask: BoolArray
-    ) -> bool:
-        """Makes an interval of another axis ready; False where the object is not there to seed it."""
-        axis = interval.axis
-        seed = seed_prompts(mask, axis, interval, segmented.prompts, self.seed_by)
-        keyframes = segmented.keyframes(axis)
-        if seed is None and not keyframes:
-            return False
-        self._ready_track(segmented, axis, box).outdate(interval)
-        track = segmented.axes[axis]
-        if seed is not None and seed[0] not in keyframes:
-            self.tracks.seed(track, SliceKey(axis, seed[0]), seed[1])
-        return True
-
-    def _ready_track(self, segmented: SegmentedObject, axis: Axis, box: ObjectBox) -> AxisTrack:
-        wanted = region_for(self.volume, box, axis, self.tracks.zoom)
-        track = self.tracks.decode_keyframes(segmented, axis) if segmented.keyframes(axis) else segmented.axes.get(axis)
-        if track is None:
-            track = self.tracks.new_track(axis, wanted)
-        elif wanted is not None and track.region is not None and not _within(box.extent(axis), track.region):
-            grid = slice_grid(self.volume, axis)
-            track = self.tracks.reframed(segmented, axis, track, union(grid, [track.region, wanted]))
-        segmented.axes[axis] = track
-        return track
-
-    def _blank(self, segmented: SegmentedObject, update: Update, interval: Interval) -> None:
-        """What an axis said of slices on which nothing is left of the object no longer holds."""
+    def _emptied(
+        self, object_id: int, segmented: SegmentedObject, update: Update, interval: Interval
+    ) -> Iterator[Found]:
+        """Slices of an interval that tracking did not come to have lost the object: what was found there before, in
+        earlier updates or in a region that the object has outgrown, does not hold. Prompts do."""
+        track = segmented.axes.get(interval.axis)
+        kept = {*segmented.keyframes(interval.axis), *(track.pending if track is not None else ())}
+        outgrown = update.refitted.get(interval.axis)
         for index in range(interval.first, interval.last + 1):
             key = SliceKey(interval.axis, index)
-            old = segmented.latest(key)
-            if old is not None and key not in update.slices:
-                update.slices[key] = StoredSlice(old.frame, absent(old.record))
-
-    def _where_it_returns(self, work: Work) -> Iterator[Found]:
-        """Slices on which the first axis saw nothing and the others see the object are tracked from there."""
-        plan = {key: (one, update, self._returns(one, update)) for key, (one, update) in work.items() if update.seeded}
-        yield from self._pass({key: entry for key, entry in plan.items() if entry[2]})
-
-    def _returns(self, segmented: SegmentedObject, update: Update) -> list[Interval]:
-        axis, interval = update.interval.axis, update.interval
-        found = self._mask(update, (update,))
-        others = [each.axis for each in update.seeded or ()]
-        elsewhere = np.concatenate(
-            [
-                fused_slab(
-                    segmented, self.volume.shape, start, min(start + _SLAB, self._count("k")) - 1, others
-                ).probability
-                > 0.5
-                for start in range(0, self._count("k"), _SLAB)
-            ]
-        )
-        in_plane = tuple(place for place in range(3) if place != array_dimension(axis))
-        seen, areas = found.sum(axis=in_plane), elsewhere.sum(axis=in_plane)
-        least = max(_RETURN_PIXELS, _RETURN_AREA * float(max(seen.max(), areas.max())))
-        missed = [
-            index for index in range(interval.first, interval.last + 1) if not seen[index] and areas[index] >= least
-        ]
-        runs = _runs(axis, missed)
-        track = segmented.axes[axis]
-        for run in runs:
-            seed = seed_prompts(elsewhere, axis, run, (), self.seed_by)
-            assert seed is not None
-            track.outdate(run)
-            self.tracks.seed(track, SliceKey(axis, seed[0]), seed[1])
-        return [Interval(axis, runs[0].first, runs[-1].last)] if runs else []
-
-    def _mask(self, update: Update, updates: Sequence[Update]) -> BoolArray:
-        """What ``updates`` found along an update's own axis in its interval, [k, j, i]; the later ones hold."""
-        axis = update.interval.axis
-        mask = np.zeros(self.volume.shape, dtype=bool)
-        view = np.moveaxis(mask, array_dimension(axis), 0)
-        for one in updates:
-            for key, stored in one.slices.items():
-                if key.axis == axis and key.index in update.interval:
-                    view[key.index] = stored_logits(stored) > 0
-        return mask
-
-    def _count(self, axis: Axis) -> int:
-        return self.volume.slice_count(axis)
-
-
-def _within(extent: tuple[int, int, int, int], region: tuple[float, float, float, float]) -> bool:
-    top, left, bottom, right = extent
-    return region[0] <= top and region[1] <= left and bottom + 1 <= region[2] and right + 1 <= region[3]
-
-
-def _runs(axis: Axis, indices: Sequence[int]) -> list[Interval]:
-    """Ascending indices as intervals of neighbours."""
-    runs: list[Interval] = []
-    for index in indices:
-        if runs and runs[-1].last == index - 1:
-            runs[-1] = Interval(axis, runs[-1].first, index)
-        else:
-            runs.append(Interval(axis, index, index))
-    return runs
+            found, old = update.slices.get(key), segmented.latest(key)
+            if old is None or index in kept:
+                continue
+            if found is None or found.frame.region == outgrown:
+                frame = old.frame if track is None else self.tracks.view.frame(key, track.region)
+                update.slices[key] = StoredSlice(frame, absent(old.record))
+                yield Found(object_id, key, update.slices[key])

@@ -1,0 +1,140 @@
+"""What one axis found, carried over to where the object is not yet known: other axes, and slices where it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from MedSAM2Lib.tracking.fusion import fused_slab, stored_logits
+from MedSAM2Lib.tracking.keyframes import Interval
+from MedSAM2Lib.tracking.objects import AxisTrack, SegmentedObject, Update
+from MedSAM2Lib.tracking.orientations import ObjectBox, axes_beside, box_of, region_for, seed_prompts
+from MedSAM2Lib.tracking.tracks import TrackMaker
+from MedSAM2Lib.types import Axis, BoolArray, Orientations, SliceKey, array_dimension
+from MedSAM2Lib.volume.region import slice_grid, union
+
+_SLAB = 16
+_RETURN_AREA = 0.1
+_RETURN_PIXELS = 12
+
+
+class Seeder:
+    """Prompts tracks on the engine's own account.
+
+    Args:
+        tracks: makes and prompts tracks.
+        orientations: which axes take part.
+        seed_by: how they are prompted, ``box`` or ``mask``.
+    """
+
+    def __init__(self, tracks: TrackMaker, orientations: Orientations, seed_by: str) -> None:
+        self.tracks = tracks
+        self.orientations = orientations
+        self.seed_by = seed_by
+        self.volume = tracks.view.volume
+
+    def other_axes(self, segmented: SegmentedObject, update: Update) -> tuple[list[Interval], list[Interval]]:
+        """Makes the other axes ready: their slices that are to be tracked, and those that have lost the object.
+
+        The slices are those that the object spans, or spanned before a correction, in the update's interval.
+        """
+        place = segmented.updates.index(update)
+        earlier = segmented.updates[:place]
+        mask = self._mask(update, segmented.updates)
+        box, before = box_of(mask), box_of(self._mask(update, earlier))
+        touched = box.joined(before) if box is not None else before
+        tracked: list[Interval] = []
+        lost: list[Interval] = []
+        for other in self._others(segmented, update, touched) if touched is not None else ():
+            assert touched is not None
+            count = self.volume.slice_count(other)
+            interval = touched.span(other) if earlier else touched.span_with_margin(other, count)
+            seeded = self._seed_axis(segmented, touched, interval, mask)
+            (tracked if seeded else lost).append(interval)
+        return tracked, lost
+
+    def returns(self, segmented: SegmentedObject, update: Update) -> list[Interval]:
+        """Slices on which the update's axis saw nothing and the others see the object; each run of them is seeded.
+
+        One interval from the first run to the last, or none.
+        """
+        axis, interval = update.interval.axis, update.interval
+        elsewhere = self._seen_by(segmented, [each.axis for each in update.seeded or ()])
+        in_plane = tuple(place for place in range(3) if place != array_dimension(axis))
+        found = self._mask(update, segmented.updates)
+        seen, areas = found.sum(axis=in_plane), elsewhere.sum(axis=in_plane)
+        least = max(_RETURN_PIXELS, _RETURN_AREA * float(max(seen.max(), areas.max())))
+        open_slices = set(range(interval.first, interval.last + 1)) - set(segmented.keyframes(axis))
+        runs = _runs(axis, [index for index in sorted(open_slices) if not seen[index] and areas[index] >= least])
+        track = segmented.axes[axis]
+        for run in runs:
+            seed = seed_prompts(elsewhere, axis, run, (), self.seed_by)
+            assert seed is not None
+            track.outdate(run)
+            self.tracks.seed(track, SliceKey(axis, seed[0]), seed[1])
+        return [runs[0].joined(runs[-1])] if runs else []
+
+    def _others(self, segmented: SegmentedObject, update: Update, box: ObjectBox) -> list[Axis]:
+        prompted = [*segmented.prompted_axes(), *(key.axis for one in segmented.updates for key in one.slices)]
+        return axes_beside(self.volume, box, update.interval.axis, self.orientations, prompted)
+
+    def _seed_axis(self, segmented: SegmentedObject, box: ObjectBox, interval: Interval, mask: BoolArray) -> bool:
+        """Makes an interval of another axis ready; False where the object is not there to seed it."""
+        axis = interval.axis
+        seed = seed_prompts(mask, axis, interval, segmented.prompts, self.seed_by)
+        keyframes = segmented.keyframes(axis)
+        if seed is None and not keyframes:
+            return False
+        track = self._ready_track(segmented, axis, box)
+        track.outdate(interval)
+        if seed is not None and seed[0] not in keyframes:
+            self.tracks.seed(track, SliceKey(axis, seed[0]), seed[1])
+        return True
+
+    def _ready_track(self, segmented: SegmentedObject, axis: Axis, box: ObjectBox) -> AxisTrack:
+        wanted = region_for(self.volume, box, axis, self.tracks.zoom)
+        track = self.tracks.decode_keyframes(segmented, axis) if segmented.keyframes(axis) else segmented.axes.get(axis)
+        if track is None:
+            track = self.tracks.new_track(axis, wanted)
+        elif wanted is not None and track.region is not None and not _within(box.extent(axis), track.region):
+            grid = slice_grid(self.volume, axis)
+            track = self.tracks.reframed(segmented, axis, track, union(grid, [track.region, wanted]))
+        segmented.axes[axis] = track
+        return track
+
+    def _mask(self, update: Update, updates: Sequence[Update]) -> BoolArray:
+        """What holds along an update's own axis in its interval, [k, j, i], of all that ``updates`` found."""
+        axis = update.interval.axis
+        mask = np.zeros(self.volume.shape, dtype=bool)
+        view = np.moveaxis(mask, array_dimension(axis), 0)
+        for one in updates:
+            for key, stored in one.slices.items():
+                if key.axis == axis and key.index in update.interval:
+                    view[key.index] = stored_logits(stored) > 0
+        return mask
+
+    def _seen_by(self, segmented: SegmentedObject, axes: Sequence[Axis]) -> BoolArray:
+        """What some orientations together take for the object, [k, j, i]."""
+        count = self.volume.slice_count("k")
+        slabs = [
+            fused_slab(segmented, self.volume.shape, start, min(start + _SLAB, count) - 1, axes).probability > 0.5
+            for start in range(0, count, _SLAB)
+        ]
+        return np.concatenate(slabs)
+
+
+def _within(extent: tuple[int, int, int, int], region: tuple[float, float, float, float]) -> bool:
+    top, left, bottom, right = extent
+    return region[0] <= top and region[1] <= left and bottom + 1 <= region[2] and right + 1 <= region[3]
+
+
+def _runs(axis: Axis, indices: Sequence[int]) -> list[Interval]:
+    """Ascending indices as intervals of neighbours."""
+    runs: list[Interval] = []
+    for index in indices:
+        if runs and runs[-1].last == index - 1:
+            runs[-1] = Interval(axis, runs[-1].first, index)
+        else:
+            runs.append(Interval(axis, index, index))
+    return runs
