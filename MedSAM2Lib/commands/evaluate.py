@@ -140,9 +140,9 @@ def checked_options(options: argparse.Namespace) -> EvaluateOptions:
             "--settings brings memories and orientations: write them in the file, not on the command line.",
         )
     for option, least in (("synthetic", 1), ("limit", 1), ("corrections", 0), ("tolerance", 0), ("seed", 0)):
-        _check_number(f"--{option}", getattr(options, option), least)
+        check_number(f"--{option}", getattr(options, option), least)
     metrics = listed(options.metric, "--metric", METRICS)
-    _check_packages(metrics)
+    check_packages(metrics)
     return EvaluateOptions(
         data=options.data,
         synthetic=options.synthetic,
@@ -181,7 +181,8 @@ def listed(text: str, option: str, known: tuple[str, ...]) -> list[str]:
     return words
 
 
-def _check_number(option: str, value: float | None, least: int) -> None:
+def check_number(option: str, value: float | None, least: int) -> None:
+    """Raises InputError for a number below ``least``, or too large to count with."""
     if value is not None and not least <= value < 2**31:
         raise InputError(
             "E_EVALUATE_NUMBER",
@@ -192,7 +193,7 @@ def _check_number(option: str, value: float | None, least: int) -> None:
         )
 
 
-def _check_packages(metrics: list[str]) -> None:
+def check_packages(metrics: list[str]) -> None:
     """Raises InputError where a package is missing that the plots, or the metrics of surfaces, are made with."""
     packages = ["matplotlib", *(["monai"] if {"nsd", "hd95"} & set(metrics) else [])]
     missing = [name for name in packages if find_spec(name) is None]

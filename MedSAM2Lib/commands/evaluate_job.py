@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,11 +38,11 @@ def run_evaluation(options: EvaluateOptions) -> int:
     plan = plan_from(options)
     reference = _reference(options.reference, plan.settings)
     models = load_models(plan.settings, options)
-    results = ResultFile(_made(options.out) / "results.csv")
+    results = ResultFile(made_folder(options.out) / "results.csv")
     rows: list[Row] = []
     interrupted = _collect(rows, evaluate(plan, models, results), plan.row_count)
     if rows:
-        write_summary(rows, plan, reference, options.seed, _about(plan, models), options.out)
+        write_summary(rows, plan, reference, options.seed, about(plan, models), options.out)
     for sentence in dict.fromkeys(sentence for model in models.values() for sentence in model.context.notices):
         print(f"note: {sentence}", file=sys.stderr)
     cut = "interrupted: kept what was done, the same command goes on; " if interrupted else ""
@@ -126,7 +126,8 @@ def _reference(name: str | None, settings: Sequence[Setting]) -> str:
     return name or names[0]
 
 
-def _made(folder: Path) -> Path:
+def made_folder(folder: Path) -> Path:
+    """A folder for results, made if it is not there; raises OutputError where it cannot be."""
     if folder.exists() and not folder.is_dir():
         raise OutputError("E_OUT_IS_FILE", "{folder} is a file: give --out the name of a folder.", folder=folder)
     check_folder(folder if folder.is_dir() else folder.resolve().parent, folder)
@@ -134,7 +135,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _about(plan: Plan, models: dict[str, ReadyModel]) -> str:
+def about(plan: Plan, models: Mapping[str, ReadyModel]) -> str:
+    """Where the numbers come from: data, models, versions."""
     unique = {model.loaded.checksum: model for model in models.values()}
     named = [
         f"{model.loaded.name} (sha256 {checksum[:_DIGITS_OF_CHECKSUM]}, image size {model.loaded.config.image_size}, "
