@@ -1,6 +1,8 @@
 """Peak memory of `medsam2 segment` beyond the volume itself: 300 slices of 512 x 512, one object and four.
 
-    python -m Testing.benchmarks.peak_memory [MODEL] [SLICES] [OBJECTS ...]     (default: embedded 300 1 4)
+    python -m Testing.benchmarks.peak_memory [MODEL] [SLICES] [ORIENTATIONS] [OBJECTS ...]
+
+Default: embedded 300 1 1 4.
 
 MODEL is embedded, or hiera-tiny-512: a hiera-tiny checkpoint with random weights, at 512. The stop rule is off, so that
 every slice is computed for every object; logits are written too.
@@ -63,7 +65,7 @@ def model_options(model: str, folder: Path) -> list[str]:
     return ["--model", str(checkpoint), "--image-size", "512", "--precision", "fp32"]
 
 
-def measure(folder: Path, volume: Path, model: str, slices: int, objects: int) -> tuple[float, dict]:
+def measure(folder: Path, volume: Path, model: str, slices: int, orientations: str, objects: int) -> tuple[float, dict]:
     """Peak resident bytes of one run in its own process, and its report."""
     prompts: list[str] = []
     for number in range(objects):
@@ -75,7 +77,8 @@ def measure(folder: Path, volume: Path, model: str, slices: int, objects: int) -
         ]
     outputs = ["--out", str(folder / "m.nrrd"), "--logits", str(folder / "l.npy"), "--report", str(folder / "r.json")]
     command = [sys.executable, "-c", RUN, "segment", str(volume), *prompts, *model_options(model, folder), *outputs]
-    done = subprocess.run([*command, "--stop", "off", "--device", "cpu"], capture_output=True, text=True, check=True)
+    tracking = ["--orientations", orientations, "--stop", "off", "--device", "cpu"]
+    done = subprocess.run([*command, *tracking], capture_output=True, text=True, check=True)
     peak = next(float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("PEAK"))
     return peak, json.loads((folder / "r.json").read_text())
 
@@ -84,14 +87,15 @@ def main(arguments: Sequence[str]) -> None:
     """Prints one line a run."""
     model = arguments[0] if arguments else "embedded"
     slices = int(arguments[1]) if len(arguments) > 1 else 300
-    counts = [int(value) for value in arguments[2:]] or [1, 4]
+    orientations = arguments[2] if len(arguments) > 2 else "1"
+    counts = [int(value) for value in arguments[3:]] or [1, 4]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         voxels = write_volume(folder / "volume.nrrd", slices)
         for objects in counts:
-            peak, report = measure(folder, folder / "volume.nrrd", model, slices, objects)
+            peak, report = measure(folder, folder / "volume.nrrd", model, slices, orientations, objects)
             print(
-                f"{model}, {slices} slices, {objects} objects: peak {peak / GIB:.2f} GiB, "
+                f"{model}, {slices} slices, orientations {orientations}, {objects} objects: peak {peak / GIB:.2f} GiB, "
                 f"{(peak - voxels) / GIB:.2f} GiB beyond the volume of {voxels / GIB:.2f} GiB; "
                 f"{report['slices_computed']} results, {report['slices_encoded']} slices encoded, "
                 f"propagation {report['seconds']['propagation']:.0f} s",
