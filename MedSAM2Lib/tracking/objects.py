@@ -58,6 +58,11 @@ class AxisTrack:
         self.tracker.forget_range(interval.first, interval.last)
         self.pending.update(range(interval.first, interval.last + 1))
 
+    def lose(self, interval: Interval) -> None:
+        """The object is not in the interval: nothing that was found there counts, and nothing is to be computed."""
+        self.outdate(interval)
+        self.pending.difference_update(range(interval.first, interval.last + 1))
+
     def settle(self) -> None:
         """Forgets what is outdated, once all prompts are decoded."""
         for interval in self.outdated:
@@ -169,8 +174,9 @@ class SegmentedObject:
         if not self.updates or len(interval) == 0:
             return
         latest = self.updates[-1]
-        if latest.waiting and latest.interval.overlaps(interval):
-            latest.interval = latest.interval.joined(interval)
+        waiting = [update for update in self.updates if update.waiting and update.interval.overlaps(interval)]
+        if waiting:
+            waiting[0].interval = waiting[0].interval.joined(interval)
         elif latest.done or latest.seeded is not None or not latest.interval.holds(interval):
             self.updates.append(Update(interval))
 

@@ -85,9 +85,10 @@ def axes_beside(
     """The axes that take part beside the first one.
 
     All with ``3``; with ``auto`` those along which the object spans at least 8 slices and whose slices have pixels at
-    most 3 times as long as wide. An axis that the user prompted always takes part.
+    most 3 times as long as wide. An axis that the user prompted always takes part. One with a single slice, or with
+    slices a single voxel wide, never does.
     """
-    others = [axis for axis in AXES if axis != first and volume.slice_count(axis) > 1]
+    others = [axis for axis in AXES if axis != first and _has_pictures(volume, axis)]
     if orientations == "3":
         return others
     worth = [axis for axis in others if orientations == "auto" and _worth_it(volume, box, axis)]
@@ -129,6 +130,10 @@ def touches_border(logits: NDArray[np.float32], region: Region, shape: tuple[int
     mask = logits > 0
     sides = ((top > 0, mask[0]), (left > 0, mask[:, 0]), (bottom < shape[0], mask[-1]), (right < shape[1], mask[:, -1]))
     return any(inside and bool(side.any()) for inside, side in sides)
+
+
+def _has_pictures(volume: Volume, axis: Axis) -> bool:
+    return all(volume.slice_count(each) > 1 for each in (axis, *in_plane_axes(axis)))
 
 
 def _worth_it(volume: Volume, box: ObjectBox, axis: Axis) -> bool:

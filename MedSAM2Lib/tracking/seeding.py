@@ -85,6 +85,8 @@ class Seeder:
         seed = seed_prompts(mask, axis, interval, segmented.prompts, self.seed_by)
         keyframes = segmented.keyframes(axis)
         if seed is None and not keyframes:
+            if axis in segmented.axes:
+                segmented.axes[axis].lose(interval)
             return False
         track = self._ready_track(segmented, axis, box)
         track.outdate(interval)

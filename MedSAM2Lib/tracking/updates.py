@@ -156,6 +156,8 @@ class UpdateRunner:
             found, old = update.slices.get(key), segmented.latest(key)
             if old is None or index in kept:
                 continue
+            if track is not None and track.tracker.record(index) is not None:
+                continue
             if found is None or found.frame.region == outgrown:
                 frame = old.frame if track is None else self.tracks.view.frame(key, track.region)
                 update.slices[key] = StoredSlice(frame, absent(old.record))
