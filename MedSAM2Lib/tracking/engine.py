@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -15,6 +18,7 @@ from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.network.sam2 import Sam2Network
 from MedSAM2Lib.tracking.device import ExecutionContext
 from MedSAM2Lib.tracking.features import DEFAULT_HOST_BYTES, FeatureCache
+from MedSAM2Lib.tracking.identity import network_fingerprint
 from MedSAM2Lib.tracking.runner import NetworkRunner
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.tracking.view import LETTERBOX, STRETCH, VolumeView
@@ -105,17 +109,46 @@ class Sam2Engine(SegmentationEngine):
         features = FeatureCache(self.context.device, self.options.host_cache_bytes)
         runner = NetworkRunner(self.network, self.context, features.move_to_host)
         stop = stop_rule_for(self.network.config, enabled=True)
-        return TrackingSession(view, runner, features, self._new_bank, self.options.zoom, stop, self.options.seed_by)
+        options = self.options
+        return TrackingSession(
+            view, runner, features, self._new_bank, options.zoom, stop, options.seed_by, lambda: self.identity
+        )
+
+    def restore(self, volume: VolumeData, state: dict[str, Any]) -> TrackingSession:
+        """A session that goes on from ``TrackingSession.state``; with its window, whatever the options say.
+
+        Raises InputError ``E_STATE_FORMAT``, ``E_STATE_VOLUME`` or ``E_STATE_MODEL``, and VolumeError.
+        """
+        session = self.open(volume)
+        session.restore(state)
+        return session
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The network, its configuration and the options that results depend on, as plain data."""
+        options = self.options
+        bank = self._bank_options
+        return {
+            "weights": network_fingerprint(self.network),
+            "configuration": json.loads(json.dumps(self.network.config.to_dict())),
+            "memory": options.memory,
+            "bank": None if bank is None else asdict(bank),
+            "fit": options.fit,
+            "zoom": options.zoom,
+            "seed_by": options.seed_by,
+        }
+
+    @property
+    def _bank_options(self) -> SelfSortingOptions | None:
+        if self.options.memory == TEMPORAL:
+            return None
+        chosen = self.options.self_sorting or SelfSortingOptions(capacity=self.network.config.bank_capacity)
+        return replace(chosen, capacity=0, shown=0, neighbour=False) if self.options.memory == KEY_SLICE else chosen
 
     def _new_bank(self) -> MemoryBank:
-        config = self.network.config
+        config, chosen = self.network.config, self._bank_options
         sizes = (config.memory_map_count, config.max_object_pointers)
-        if self.options.memory == TEMPORAL:
-            return TemporalMemory(*sizes)
-        chosen = self.options.self_sorting or SelfSortingOptions(capacity=config.bank_capacity)
-        if self.options.memory == KEY_SLICE:
-            chosen = replace(chosen, capacity=0, shown=0, neighbour=False)
-        return SelfSortingMemory(chosen, *sizes)
+        return TemporalMemory(*sizes) if chosen is None else SelfSortingMemory(chosen, *sizes)
 
 
 def small_on_cpu(config: NetworkConfig, device: torch.device) -> bool:

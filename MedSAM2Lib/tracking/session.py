@@ -5,7 +5,9 @@ It keeps what users pay for: image features (within a budget), records of every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
 
 from MedSAM2Lib.tracking.checks import (
     check_positive,
@@ -22,6 +24,7 @@ from MedSAM2Lib.tracking.inspection import bank_notices, bank_view
 from MedSAM2Lib.tracking.keyframes import Interval, interval_around
 from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice, Update
 from MedSAM2Lib.tracking.runner import NetworkRunner
+from MedSAM2Lib.tracking.state import read_state, session_state
 from MedSAM2Lib.tracking.suggestion import suggested_prompt
 from MedSAM2Lib.tracking.tracks import BankFactory, TrackMaker, numpy_logits
 from MedSAM2Lib.tracking.updates import UpdateRunner
@@ -53,6 +56,7 @@ class TrackingSession(SegmentationSession):
         zoom: side of the region of interest as a multiple of the object's larger side; None for whole slices.
         stop: when propagation ends by itself, where a request does not say.
         seed_by: how other orientations are prompted from the first one's result, ``box`` or ``mask``.
+        made_with: tells the model and the options apart from others, as plain data; for saved states.
     """
 
     def __init__(
@@ -64,12 +68,14 @@ class TrackingSession(SegmentationSession):
         zoom: float | None,
         stop: StopRule,
         seed_by: str = "box",
+        made_with: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.view = view
         self.features = features
         self.runner = runner
         self.stop = stop
         self._seed_by = seed_by
+        self._made_with = made_with
         self._tracks = TrackMaker(view, runner, features, new_bank, zoom)
         self._objects: dict[int, SegmentedObject] = {}
 
@@ -176,6 +182,31 @@ class TrackingSession(SegmentationSession):
         segmented = self._object(object_id)
         views = {axis: bank_view(axis, track.tracker) for axis, track in segmented.axes.items()}
         return list(bank_notices(segmented.name, views))
+
+    def state(self) -> dict[str, Any]:
+        """All that the session holds, as dicts, lists, numbers, strings, None and numpy arrays; see ``state.py``.
+
+        It may be taken at any time, between two steps of a propagation too, and does not change with the session.
+        """
+        volume = {"name": self.view.volume.name, "checksum": self._checksum}
+        return session_state(self._objects, volume, self.view.window, self.stop, self._made_with())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Holds what ``state`` says and nothing else; a propagation under way ends.
+
+        Raises InputError ``E_STATE_FORMAT``, ``E_STATE_VOLUME`` or ``E_STATE_MODEL``; the session is then unchanged.
+        """
+        taken = read_state(state, self.view.volume, self._checksum, self._made_with(), self._tracks)
+        for segmented in self._objects.values():
+            self._changed(segmented)
+        self._objects, self.stop = taken.objects, taken.stop
+        if taken.window != self.view.window:
+            self.view.window = taken.window
+            self.features.clear()
+
+    @cached_property
+    def _checksum(self) -> str:
+        return self.view.volume.checksum()
 
     def frame(self, object_id: int, key: SliceKey) -> SliceFrame:
         """The frame in which a slice of an object that is known along that axis is shown to the network."""

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from MedSAM2Lib.memory.bank import Direction, MemoryBank, MemoryEntry, MemoryQuery, MemorySelection
+from MedSAM2Lib.memory.bank import BankState, Direction, MemoryBank, MemoryEntry, MemoryQuery, MemorySelection
 from MedSAM2Lib.network.features import SliceFeatures
 from MedSAM2Lib.tracking.runner import NetworkPrompts, NetworkRunner, SliceRecord, TrackOutcome, TrackStep
+
+
+@dataclass(frozen=True, eq=False)
+class TrackerState:
+    """All that a tracker knows: records in the order in which they became known, which prompted slices are encoded."""
+
+    records: tuple[SliceRecord, ...]
+    remembered: set[int]
+    bank: BankState
+
 
 FeaturesOf = Callable[[int], SliceFeatures]
 """Features of a slice by its index along the axis."""
@@ -46,6 +56,16 @@ class Tracker:
     def record(self, index: int) -> SliceRecord | None:
         """What is known of a slice, or None."""
         return self._records.get(index)
+
+    def state(self) -> TrackerState:
+        """All that is known now."""
+        return TrackerState(tuple(self._records.values()), set(self._remembered), self.bank.state())
+
+    def restore(self, state: TrackerState) -> None:
+        """Knows what ``state`` says and nothing else."""
+        self._records = {record.index: record for record in state.records}
+        self._remembered = set(state.remembered)
+        self.bank.restore(state.bank)
 
     def prompt(self, index: int, prompts: NetworkPrompts) -> SliceRecord:
         """Decodes a prompted slice and makes it conditioning memory; it is never computed by propagation again.
