@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice
@@ -89,8 +88,9 @@ def confidence(stored: StoredSlice) -> float:
 
 
 def probabilities(logits: FloatArray) -> FloatArray:
-    """The sigmoid of logits, float32."""
-    return np.asarray(torch.from_numpy(logits).sigmoid().numpy())
+    """The sigmoid of logits, float32; of each by itself, to the last bit, wherever in an array it stands."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
 
 def logits_of(probability: FloatArray) -> FloatArray:

@@ -105,8 +105,8 @@ def seed_prompts(
 ) -> tuple[int, list[Prompt]] | None:
     """Where and how the engine prompts an axis: the first result's cross-section [k, j, i] as a box or as a mask.
 
-    On the slice through a click of the user where the object is found there, else where it is largest. None where
-    ``mask`` has nothing within.
+    On the slice through a click of the user where the object is found there, else where it is largest, in the middle
+    of several such slices. None where ``mask`` has nothing within.
     """
     others = tuple(place for place in range(3) if place != array_dimension(axis))
     areas = mask.sum(axis=others)
@@ -116,7 +116,8 @@ def seed_prompts(
         return None
     clicks = [one for one in prompts if isinstance(one, PointPrompt) and one.positive]
     through = [round(one.ijk[ijk_position(axis)]) for one in clicks]
-    index = next((place for place in through if areas[place] > 0), int(areas.argmax()))
+    largest = np.flatnonzero(areas == areas.max())
+    index = next((place for place in through if areas[place] > 0), int(largest[len(largest) // 2]))
     section = np.take(mask, index, axis=array_dimension(axis))
     if by == "mask":
         return index, [MaskPrompt(SliceKey(axis, index), section)]
