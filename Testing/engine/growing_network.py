@@ -20,7 +20,7 @@ from MedSAM2Lib.tracking.runner import NetworkPrompts, NetworkRunner, SliceRecor
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.tracking.tracks import BankFactory
 from MedSAM2Lib.tracking.view import VolumeView
-from MedSAM2Lib.types import BoolArray, StopRule
+from MedSAM2Lib.types import BoolArray, PointPrompt, StopRule
 from MedSAM2Lib.volume.components import component_at, components_touching
 from MedSAM2Lib.volume.intensity import Window
 from MedSAM2Lib.volume.volume import Volume
@@ -87,6 +87,20 @@ def growing_session(
     view = VolumeView(volume, Window(0.0, float(BRIGHT)), "letterbox", SIDE)
     stop = stop or StopRule(predicted_iou=0.3)
     return TrackingSession(view, GrowingRunner(), FeatureCache(torch.device("cpu")), new_bank, zoom, stop, seed_by)
+
+
+def dim_in_the_middle() -> tuple[TrackingSession, BoolArray]:
+    """A bar along k, prompted below its middle, whose slices 10 to 12 are so dim that the stand-in gives up on them.
+
+    Along the other axes every slice is bright enough.
+    """
+    bar = np.zeros((24, 26, 28), dtype=bool)
+    bar[2:22, 8:18, 9:20] = True
+    volume = volume_of(bar)
+    volume.array[10:13] = volume.array[10:13] * 6 // 10
+    session = growing_session(volume, stop=StopRule(predicted_iou=0.6))
+    session.add_prompt(session.add_object("bar"), PointPrompt((14.0, 13.0, 6.0)))
+    return session, bar
 
 
 def tracked_of(session: TrackingSession) -> list[int]:
