@@ -1,5 +1,8 @@
 """Several orientations of one object made one: the mean of their probabilities, weighted by confidence.
 
+An orientation's word counts as much as it agrees as a whole with the one that the user prompted: where it has followed
+another object, it is not heard.
+
 Low-resolution logits stay as they are until a slab of the volume is asked for; nothing of the volume's size is held.
 """
 
@@ -27,7 +30,7 @@ from MedSAM2Lib.types import (
 )
 from MedSAM2Lib.volume.slices import rows_to_voxels
 
-ABSENT_WEIGHT = 0.5
+ABSENT_WEIGHT = 0.05
 """What an orientation's word counts that a voxel is not of the object, where it did not look or saw nothing."""
 
 
@@ -69,11 +72,13 @@ def fused_slab(
     holds there, the later one where two such slices cross.
     """
     slab = (last - first + 1, shape[1], shape[2])
-    mean = _Mean.of_nothing(slab)
+    mean, voices = _Mean.of_nothing(slab), _Mean.of_nothing(slab)
     for axis in axes or AXES:
         if any(update.took_part(axis) for update in segmented.updates):
-            mean.add(*_orientation(segmented, axis, slab, first))
-    probability, disagreement = mean.values, mean.disagreement
+            probability, weight, trust = _orientation(segmented, axis, slab, first)
+            mean.add(probability, weight)
+            voices.add(probability, trust)
+    probability, disagreement = mean.values, voices.disagreement
     if axes is None:
         _overlay_keyframes(probability, disagreement, segmented, first, last)
     return FusedSlab(first, probability, disagreement)
@@ -107,24 +112,25 @@ def stored_logits(stored: StoredSlice, rows: range | None = None) -> FloatArray:
 
 def _orientation(
     segmented: SegmentedObject, axis: Axis, slab: tuple[int, int, int], first: int
-) -> tuple[FloatArray, FloatArray]:
-    """Probabilities and weights [n, j, i] of one axis.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Probabilities, weights and trust [n, j, i] of one axis; the weights are trust times confidence.
 
     Where it took part and has no result it says "not the object", with ``ABSENT_WEIGHT``; where it did not take part,
     and on slices that are still to come, it says nothing.
     """
     last = first + slab[0] - 1
-    probability, weight = np.zeros(slab, dtype=np.float32), np.zeros(slab, dtype=np.float32)
+    probability, weight, trust = (np.zeros(slab, dtype=np.float32) for _ in range(3))
     for update in segmented.updates:
         if update.took_part(axis):
             weight[_part(update.interval, first)] = ABSENT_WEIGHT
+            trust[_part(update.interval, first)] = update.agreement.get(axis, 1.0)
     known = dict(segmented.stored(axis))
     for index in sorted({*known, *segmented.unfinished(axis)}):
         if axis == "k" and not first <= index <= last:
             continue
         place = _in_slab(axis, index, first)
         if index not in known:
-            weight[place] = 0.0
+            trust[place] = 0.0
             continue
         rows = None if axis == "k" else range(first, last + 1)
         for interval, stored in known[index]:
@@ -132,7 +138,7 @@ def _orientation(
             logits = stored_logits(stored, rows)[where]
             probability[place][where] = probabilities(logits)
             weight[place][where] = np.where(logits > NOT_COMPUTED, confidence(stored), ABSENT_WEIGHT)
-    return probability, weight
+    return probability, weight * trust, trust
 
 
 def _part(interval: Interval, first: int) -> tuple[slice, ...]:

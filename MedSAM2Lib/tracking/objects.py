@@ -80,16 +80,19 @@ class Update:
     """One propagation and where it holds: voxels of the slices in ``interval``, seen along every axis that took part.
 
     A correction is an update of the interval between its neighbouring keyframes; results of earlier updates hold
-    outside. ``seeded`` are the slices of other axes that take part, None before the first axis is done. ``returning``
-    are those of the first axis on which only the others see the object, None before they are done. ``refitted`` are the
-    axes that have got a wider region, each with the one that the object did not fit.
+    outside. ``seeded`` are the slices of other axes that take part, None before the first axis is done; ``lost`` those
+    on which the object was and is no more. ``returning`` are those of the first axis on which only the others see the object, None before they are done. ``refitted`` are the
+    axes that have got a wider region, each with the one that the object did not fit. ``agreement`` is the Dice of what
+    another axis found with what the first one did: how far its word is trusted.
     """
 
     interval: Interval
     slices: dict[SliceKey, StoredSlice] = field(default_factory=dict)
     seeded: list[Interval] | None = None
+    lost: list[Interval] = field(default_factory=list)
     returning: list[Interval] | None = None
     refitted: dict[Axis, Region] = field(default_factory=dict)
+    agreement: dict[Axis, float] = field(default_factory=dict)
     done: bool = False
 
     @property

@@ -11,7 +11,7 @@ from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.objects import AxisTrack, SegmentedObject, Update
 from MedSAM2Lib.tracking.orientations import ObjectBox, axes_beside, box_of, region_for, seed_prompts
 from MedSAM2Lib.tracking.tracks import TrackMaker
-from MedSAM2Lib.types import Axis, BoolArray, Orientations, SliceKey, array_dimension
+from MedSAM2Lib.types import Axis, BoolArray, Orientations, SliceKey, array_dimension, in_plane_axes
 from MedSAM2Lib.volume.region import slice_grid, union
 
 _SLAB = 16
@@ -75,6 +75,24 @@ class Seeder:
             self.tracks.seed(track, SliceKey(axis, seed[0]), seed[1])
         return [runs[0].joined(runs[-1])] if runs else []
 
+    def agreement(self, segmented: SegmentedObject, update: Update) -> dict[Axis, float]:
+        """Dice, 0 to 1, of what each other axis found with what the update's own one did, in the update's interval."""
+        mask = self._mask(update, segmented.updates)
+        return {axis: self._dice(segmented, update, axis, mask) for axis in {one.axis for one in update.seeded or ()}}
+
+    def _dice(self, segmented: SegmentedObject, update: Update, axis: Axis, mask: BoolArray) -> float:
+        along = np.moveaxis(mask, array_dimension(axis), 0)
+        within = _rows_of(update.interval, axis)
+        common, found = 0, 0
+        for index, _ in segmented.stored(axis):
+            latest = segmented.latest(SliceKey(axis, index))
+            assert latest is not None
+            section = (stored_logits(latest) > 0)[within]
+            common += int(np.count_nonzero(section & along[index][within]))
+            found += int(np.count_nonzero(section))
+        total = found + int(np.count_nonzero(mask))
+        return 2 * common / total if total else 1.0
+
     def _others(self, segmented: SegmentedObject, update: Update, box: ObjectBox) -> list[Axis]:
         prompted = [*segmented.prompted_axes(), *(key.axis for one in segmented.updates for key in one.slices)]
         return axes_beside(self.volume, box, update.interval.axis, self.orientations, prompted)
@@ -124,6 +142,12 @@ class Seeder:
             for start in range(0, count, _SLAB)
         ]
         return np.concatenate(slabs)
+
+
+def _rows_of(interval: Interval, axis: Axis) -> tuple[slice, slice]:
+    """The part of a slice of ``axis`` that lies in an interval of another one."""
+    part = slice(interval.first, interval.last + 1)
+    return (part, slice(None)) if in_plane_axes(axis)[0] == interval.axis else (slice(None), part)
 
 
 def _within(extent: tuple[int, int, int, int], region: tuple[float, float, float, float]) -> bool:

@@ -73,11 +73,14 @@ class UpdateRunner:
     def _along_the_others(self, work: Work) -> Iterator[Found]:
         for object_id, (segmented, update) in work.items():
             if update.seeded is None:
-                update.seeded, lost = self.seeder.other_axes(segmented, update)
-                for interval in lost:
-                    yield from self._emptied(object_id, segmented, update, interval)
+                update.seeded, update.lost = self.seeder.other_axes(segmented, update)
+            for interval in update.lost:
+                yield from self._emptied(object_id, segmented, update, interval)
         current = {key: (one, update) for key, (one, update) in work.items() if update.seeded}
         yield from self._track({key: (one, update, update.seeded or []) for key, (one, update) in current.items()})
+        for segmented, update in current.values():
+            if not update.agreement:
+                update.agreement = self.seeder.agreement(segmented, update)
 
     def _where_it_returns(self, work: Work) -> Iterator[Found]:
         """Slices on which the first axis saw nothing and the others see the object are tracked from there."""
