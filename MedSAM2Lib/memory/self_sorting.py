@@ -33,12 +33,17 @@ class SelfSortingMemory:
         map_count: rows of the temporal position table; remembered slices get the last one, which says "no time",
             the neighbour the first.
         pointer_count: normalises the pointers' distances, and is the largest one told.
+        ordered: False for images without an order, where a slice index is only a name: all go in direction 1, there
+            is no neighbour, and every pointer is told as far away as can be.
     """
 
     needs_embeddings = True
 
-    def __init__(self, options: SelfSortingOptions, map_count: int = 7, pointer_count: int = 16) -> None:
+    def __init__(
+        self, options: SelfSortingOptions, map_count: int = 7, pointer_count: int = 16, ordered: bool = True
+    ) -> None:
         self.options = options
+        self.ordered = ordered
         self.map_count = map_count
         self.pointer_count = pointer_count
         self.events: list[BankEvent] = []
@@ -116,7 +121,9 @@ class SelfSortingMemory:
             chosen = [shown.entry for shown in timeless] + [neighbour]
             timeless.append(ShownMap(neighbour, 0))
         return MemorySelection(
-            tuple(timeless), self._pointers(chosen, query), min(query.slice_count, self.pointer_count)
+            tuple(timeless),
+            self._pointers(chosen, query),
+            self.pointer_count if not self.ordered else min(query.slice_count, self.pointer_count),
         )
 
     def _offer(self, entry: MemoryEntry) -> None:
@@ -173,12 +180,15 @@ class SelfSortingMemory:
     def _neighbour(self, query: MemoryQuery) -> MemoryEntry | None:
         latest = self._latest.get(query.direction)
         behind = query.slice_index - query.direction
-        if not self.options.neighbour or latest is None or latest.slice_index != behind:
+        wanted = self.ordered and self.options.neighbour
+        if not wanted or latest is None or latest.slice_index != behind:
             return None
         return latest
 
     def _pointers(self, chosen: Sequence[MemoryEntry], query: MemoryQuery) -> tuple[ShownPointer, ...]:
         farthest = self.pointer_count - 1
+        if not self.ordered:
+            return tuple(ShownPointer(entry, farthest) for entry in chosen)
         distances = [(query.slice_index - entry.slice_index) * query.direction for entry in chosen]
         return tuple(
             ShownPointer(entry, min(distance, farthest)) for entry, distance in zip(chosen, distances) if distance >= 0

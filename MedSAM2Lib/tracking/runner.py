@@ -102,7 +102,7 @@ class NetworkRunner:
         return self.network.config
 
     def encode(self, image: Tensor) -> SliceFeatures:
-        """Features of one slice, image [S, S] in 0..1, in the run's precision."""
+        """Features of one slice, image [S, S] or in colour [3, S, S], in 0..1, in the run's precision."""
         return self.guarded(lambda: self._encode(image))
 
     def decode_prompts(
@@ -144,7 +144,8 @@ class NetworkRunner:
         config = self.config
         mean = torch.tensor(config.pixel_mean).view(1, -1, 1, 1)
         std = torch.tensor(config.pixel_std).view(1, -1, 1, 1)
-        pixels = ((image[None, None] - mean) / std).to(self.context.device)
+        planes = image if image.ndim == 3 else image[None]
+        pixels = ((planes[None] - mean) / std).to(self.context.device)
         features = self.network.encode_image(pixels)
         return moved(features, self.context.device, self.context.dtype)
 
