@@ -24,6 +24,7 @@ def notices_of(done: Segmentation, model: ReadyModel, settings: SegmentSettings)
         for result in done.results_of(object_id):
             if result.prompted and result.predicted_iou <= least and not done.session.is_given(result):
                 yield _unsure(done, object_id, result)
+        yield from done.session.notices(object_id)
     for object_id, name in enumerate(done.names, start=1):
         if not (done.labels == object_id).any():
             yield f"The mask of '{name}' is empty: try a box, other points, or another model."

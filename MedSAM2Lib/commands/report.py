@@ -17,7 +17,7 @@ import torch
 
 from MedSAM2Lib import __version__
 from MedSAM2Lib.tracking.engine import SELF_SORTING, stop_rule_for
-from MedSAM2Lib.types import BoxPrompt, PointPrompt, Prompt, SliceResult, Suggestion
+from MedSAM2Lib.types import AXES, BankView, BoxPrompt, PointPrompt, Prompt, SliceResult, Suggestion
 from MedSAM2Lib.volume.io import replacing
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, A
         "regions": {result.key.axis: list(result.frame.region) for result in results},
         "suggested_prompt": _suggestion_report(done.session.suggest(object_id)),
         "slices": [_slice_report(result) for result in results],
+        "banks": [_bank_view(view) for axis in AXES if (view := done.session.bank(object_id, axis)) is not None],
     }
 
 
@@ -106,6 +107,16 @@ def _slice_report(result: SliceResult) -> dict[str, Any]:
         "object_score": round(result.object_score, 4),
         "object": bool((result.logits > 0).any()),
         "shown": list(result.shown),
+    }
+
+
+def _bank_view(view: BankView) -> dict[str, Any]:
+    """A memory bank at the end: which slices it holds, and every offer with what it pushed out and why."""
+    return {
+        "axis": view.axis,
+        "capacity": view.capacity,
+        "holds": [{"slice": one.index, "direction": one.direction, "prompted": one.prompted} for one in view.slices],
+        "events": [asdict(event) for event in view.events],
     }
 
 

@@ -64,6 +64,15 @@ def test_the_report_says_how_the_bank_chose_and_what_each_slice_was_shown(volume
     tracked = [one for one in report["objects"][0]["slices"] if not one["prompted"]]
     assert all(10 in one["shown"] for one in tracked)
     assert max(len(one["shown"]) for one in tracked) > 1
+    (bank,) = report["objects"][0]["banks"]
+    assert bank["capacity"] == 5
+    held = {one["slice"] for one in bank["holds"]}
+    assert 10 in held
+    for direction in (1, -1):
+        assert sum(one["direction"] in (0, direction) for one in bank["holds"]) <= 5
+    pushed_out = {event["pushed_out"] for event in bank["events"] if event["pushed_out"] is not None}
+    assert not held & pushed_out
+    assert {event["reason"] for event in bank["events"]} >= {"prompted", "room"}
 
 
 def test_the_key_slice_alone_is_shown_where_that_is_the_memory(volume: Path, out: Path) -> None:
@@ -88,6 +97,16 @@ def test_what_needs_doing_most_is_suggested(volume: Path, out: Path) -> None:
     size = mask_of(out / "m.nrrd").shape[::-1]
     assert suggestion is None or all(0 <= place < count for place, count in zip(suggestion["point"], size))
     assert suggestion is None or suggestion["slice"] != 10
+
+
+def test_a_bank_too_small_for_the_prompted_slices_grows_and_it_is_said(
+    volume: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--point", "11,14,8", "--point", "11,14,12", "--memory", "self-sorting", "--capacity", 2)
+    report = report_of(volume, out, *arguments)
+    assert "is to hold 2 slices and 3 are prompted" in capsys.readouterr().err
+    (bank,) = report["objects"][0]["banks"]
+    assert sorted(one["slice"] for one in bank["holds"]) == [8, 10, 12]
 
 
 @pytest.mark.parametrize(
