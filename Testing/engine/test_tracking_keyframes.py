@@ -14,6 +14,7 @@ from MedSAM2Lib.tracking.keyframes import Interval, interval_around
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.types import (
     AXES,
+    NOT_COMPUTED,
     Axis,
     BoxPrompt,
     FloatArray,
@@ -116,6 +117,18 @@ def test_corrections_on_both_sides_of_a_keyframe_before_one_update_are_each_comp
     for update in session.objects[1].updates:
         assert all(key.index in update.interval for key in update.slices)
     assert run(session) == []
+
+
+def test_a_keyframe_removed_amid_the_update_next_to_it_costs_no_slice() -> None:
+    session = opened()
+    add(session, click("k", 4), click("k", 10))
+    run(session)
+    add(session, click("k", 13))
+    next(iter(session.propagate(PropagationRequest("k", stop=EVERY_SLICE, update=True))))
+    session.clear_prompts(1, SliceKey("k", 10))
+    came = run(session)
+    assert len(came) == len(set(came))
+    assert all((logits > NOT_COMPUTED).all() for logits in held(session).values())
 
 
 def test_corrections_one_by_one_give_in_the_last_interval_what_all_keyframes_at_once_give() -> None:

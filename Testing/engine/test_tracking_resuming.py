@@ -91,8 +91,21 @@ def outgrown() -> TrackingSession:
     return session
 
 
-@pytest.mark.parametrize("make", [returning, outgrown])
-def test_returns_and_refits_in_parts_are_the_same_as_whole(make: Callable[[], TrackingSession]) -> None:
+def emptied() -> TrackingSession:
+    """A correction has taken the object from the only slice between two keyframes, and from the other axes there."""
+    organ = ellipsoid((24, 26, 28), (12, 13, 14), (9, 8, 10))
+    session = growing_session(volume_of(organ))
+    object_id = session.add_object("organ")
+    session.add_prompt(object_id, PointPrompt((14.0, 13.0, 12.0)))
+    for index in (16, 18):
+        session.add_prompt(object_id, MaskPrompt(SliceKey("k", index), organ[index]))
+    list(session.propagate(PropagationRequest("k", orientations="3")))
+    session.add_prompt(object_id, PointPrompt((14.0, 13.0, 17.0), positive=False))
+    return session
+
+
+@pytest.mark.parametrize("make", [returning, outgrown, emptied])
+def test_returns_refits_and_losses_in_parts_are_the_same_as_whole(make: Callable[[], TrackingSession]) -> None:
     request = PropagationRequest("k", orientations="3", update=True)
     whole = make()
     list(whole.propagate(request))
@@ -106,6 +119,17 @@ def test_returns_and_refits_in_parts_are_the_same_as_whole(make: Callable[[], Tr
         assert identical(session, whole)
 
     check()
+
+
+def test_a_return_that_is_cut_off_is_not_looked_for_again() -> None:
+    request = PropagationRequest("k", orientations="3", update=True)
+    whole = returning()
+    count = len(list(whole.propagate(request)))
+    (interval,) = whole.objects[1].updates[0].returning or []
+    for left in range(1, len(interval) + 2):
+        session = returning()
+        run_in_parts(session, request, [count - left])
+        assert identical(session, whole)
 
 
 def test_results_held_back_by_the_stop_rule_survive_a_cut() -> None:
