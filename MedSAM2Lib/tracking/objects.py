@@ -81,9 +81,10 @@ class Update:
 
     A correction is an update of the interval between its neighbouring keyframes; results of earlier updates hold
     outside. ``seeded`` are the slices of other axes that take part, None before the first axis is done; ``lost`` those
-    on which the object was and is no more. ``returning`` are those of the first axis on which only the others see the object, None before they are done. ``refitted`` are the
-    axes that have got a wider region, each with the one that the object did not fit. ``agreement`` is the Dice of what
-    another axis found with what the first one did: how far its word is trusted.
+    on which the object was and is no more. ``returning`` are those of the first axis on which only the others see the
+    object, None before they are done. ``refitted`` are the axes that have got a wider region, each with the one that
+    the object did not fit. ``agreement`` is the Dice of what another axis found with what the first one did: how far
+    its word is trusted.
     """
 
     interval: Interval

@@ -38,10 +38,10 @@ class PlainWriter:
 
     def write(self, value: Any) -> Any:
         """A value as plain data. Raises TypeError for one that is none of the kinds above."""
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return value
         if isinstance(value, np.generic):
             return value.item()
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
         if isinstance(value, (Tensor, np.ndarray)):
             return self._refer(value, lambda: _array(value))
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
