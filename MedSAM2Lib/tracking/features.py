@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from MedSAM2Lib.network.features import SliceFeatures
+from MedSAM2Lib.network.features import SliceFeatures as SliceFeatures
 from MedSAM2Lib.types import SliceFrame
 
 FeatureKey = tuple[str, int, tuple[float, float, float, float], int, str]
