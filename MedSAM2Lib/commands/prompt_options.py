@@ -110,13 +110,13 @@ def parse_point(text: str, axis: Axis) -> PointPrompt:
     """``i,j,k`` with an optional ``,+`` or ``,-``."""
     parts = [part.strip() for part in text.split(",")]
     sign = parts.pop() if parts and parts[-1] in ("+", "-") else "+"
-    i, j, k = _numbers(parts, 3, text, "--point", "i,j,k or i,j,k,+ or i,j,k,-")
+    i, j, k = numbers_in(parts, 3, text, "--point", "i,j,k or i,j,k,+ or i,j,k,-")
     return PointPrompt((i, j, k), axis, sign == "+")
 
 
 def parse_box(text: str, axis: Axis) -> BoxPrompt:
     """``i0,j0,k0,i1,j1,k1``, inclusive corners in any order."""
-    i0, j0, k0, i1, j1, k1 = _numbers(text.split(","), 6, text, "--box", "i0,j0,k0,i1,j1,k1")
+    i0, j0, k0, i1, j1, k1 = numbers_in(text.split(","), 6, text, "--box", "i0,j0,k0,i1,j1,k1")
     return BoxPrompt((i0, j0, k0), (i1, j1, k1), axis)
 
 
@@ -154,7 +154,8 @@ def _prompts(one: WrittenPrompt, axis: Axis, read_mask: MaskReader) -> Sequence[
     return masks_by_slice(read_mask(*mask_file(one.text)), axis)
 
 
-def _numbers(parts: Sequence[str], count: int, text: str, option: str, form: str) -> list[float]:
+def numbers_in(parts: Sequence[str], count: int, text: str, option: str, form: str) -> list[float]:
+    """``count`` finite numbers; raises PromptError, with the form wanted, for any other text."""
     try:
         numbers = [float(part) for part in parts]
     except ValueError:

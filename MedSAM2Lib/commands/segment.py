@@ -176,17 +176,7 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         raise InputError(
             "E_BATCH_PROMPTS", "--batch brings its own prompts: write them in the file, not on the command line."
         )
-    if options.image_size is not None and (not 32 <= options.image_size <= LARGEST_IMAGE or options.image_size % 32):
-        raise InputError(
-            "E_IMAGE_SIZE",
-            "--image-size {size} is not a multiple of 32 from 32 to {largest}: try {near}. Models were trained with "
-            "1024 (SAM 2), 512 (MedSAM2) or 128 (embedded), and memory grows with its square.",
-            size=options.image_size,
-            largest=LARGEST_IMAGE,
-            near=min(LARGEST_IMAGE, max(32, round(options.image_size / 32) * 32)),
-        )
-    if not 0 <= options.seed < 2**63:
-        raise InputError("E_SEED", "--seed {seed} is not from 0 to 2^63 - 1: choose another.", seed=options.seed)
+    check_numbers(options)
     return SegmentSettings(
         volume=None if options.volume is None else Path(options.volume),
         out=options.out,
@@ -208,6 +198,21 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         zoom=options.zoom,
         seed=options.seed,
     )
+
+
+def check_numbers(options: argparse.Namespace) -> None:
+    """Raises InputError for an ``--image-size`` or a ``--seed`` that no model takes."""
+    if options.image_size is not None and (not 32 <= options.image_size <= LARGEST_IMAGE or options.image_size % 32):
+        raise InputError(
+            "E_IMAGE_SIZE",
+            "--image-size {size} is not a multiple of 32 from 32 to {largest}: try {near}. Models were trained with "
+            "1024 (SAM 2), 512 (MedSAM2) or 128 (embedded), and memory grows with its square.",
+            size=options.image_size,
+            largest=LARGEST_IMAGE,
+            near=min(LARGEST_IMAGE, max(32, round(options.image_size / 32) * 32)),
+        )
+    if not 0 <= options.seed < 2**63:
+        raise InputError("E_SEED", "--seed {seed} is not from 0 to 2^63 - 1: choose another.", seed=options.seed)
 
 
 def _parse_range(text: str | None) -> tuple[int, int] | None:
