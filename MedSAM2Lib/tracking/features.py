@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,13 +111,13 @@ class FeatureCache:
         while self._device_used > self.device_bytes and self._on_device:
             key, features = self._on_device.popitem(last=False)
             self._device_used -= size_in_bytes(features)
-            self._keep_on_host(key, moved(features, torch.device("cpu")))
+            self._keep_on_host(key, features)
 
     def _keep_on_host(self, key: FeatureKey, features: SliceFeatures) -> None:
         size = size_in_bytes(features)
         if size > self.host_bytes:
             return
-        self._on_host[key] = moved(features, torch.device("cpu"))
+        self._on_host[key] = in_own_pages(features)
         self._host_used += size
         while self._host_used > self.host_bytes:
             _, dropped = self._on_host.popitem(last=False)
@@ -137,3 +138,18 @@ def moved(features: SliceFeatures, device: torch.device, dtype: torch.dtype | No
     """The features on another device, and in another precision if one is given."""
     top, s0, s1 = (tensor.to(device=device, dtype=dtype or tensor.dtype) for tensor in tensors_of(features))
     return SliceFeatures(top, (s0, s1))
+
+
+def in_own_pages(features: SliceFeatures) -> SliceFeatures:
+    """A copy on the host, strides kept, in pages of its own, which go back to the system with it.
+
+    Among the short-lived tensors of a network the C library's heap would keep almost twice the features' size.
+    """
+    pages = mmap.mmap(-1, size_in_bytes(features))
+    copies, start = [], 0
+    for tensor in tensors_of(features):
+        flat = torch.frombuffer(pages, dtype=tensor.dtype, count=tensor.nelement(), offset=start)
+        strides = torch.empty_like(tensor, device="meta").stride()
+        copies.append(flat.as_strided(tensor.shape, strides).copy_(tensor))
+        start += tensor.element_size() * tensor.nelement()
+    return SliceFeatures(copies[0], (copies[1], copies[2]))

@@ -67,3 +67,18 @@ def test_features_larger_than_the_whole_budget_are_given_but_not_kept() -> None:
     cache.get(key(0), features)
     assert key(0) not in cache
     assert cache.bytes_used == 0
+
+
+def test_what_is_kept_is_bit_for_bit_what_was_encoded_in_layout_too_and_outlives_the_cache() -> None:
+    generator = torch.Generator().manual_seed(0)
+    top = torch.randn(1, 4, 6, 6, generator=generator).bfloat16().contiguous(memory_format=torch.channels_last)
+    others = torch.randn(1, 2, 24, 24, generator=generator), torch.randn(1, 3, 12, 12, generator=generator).mT
+    cache = FeatureCache(CPU)
+    cache.get(key(0), lambda: SliceFeatures(top, others))
+    kept = cache.get(key(0), features)
+    cache.clear()
+    for ours, theirs in zip((kept.top, *kept.high_res), (top, *others)):
+        assert ours.dtype == theirs.dtype
+        assert ours.stride() == theirs.stride()
+        assert torch.equal(ours, theirs)
+        assert ours.data_ptr() != theirs.data_ptr()
