@@ -141,7 +141,7 @@ class Looker:
             pointer=record.pointer,
             predicted_iou=record.predicted_iou,
             object_score=record.object_score,
-            embedding=features.top,
+            embedding=features.top.clone(),  # else a cached slice would stay as a whole
         )
 
 

@@ -22,8 +22,6 @@ from MedSAM2Lib.volume.io.quiet import quiet
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
-_PHOTOMETRIC = "0028|0004"
-_WHITE_IS_LOW = "MONOCHROME1"
 _DEEP_MODES = ("I", "F")
 _DECODING_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -153,8 +151,6 @@ def _read_dicom(path: Path) -> Picture:
     pixels = np.asarray(sitk.GetArrayFromImage(image))[0]
     if pixels.ndim == 3:
         pixels = pixels[..., :3].astype(np.uint8)
-    elif reader.HasMetaDataKey(_PHOTOMETRIC) and reader.GetMetaData(_PHOTOMETRIC).strip() == _WHITE_IS_LOW:
-        pixels = pixels.min() + (pixels.max() - pixels)
     return Picture(_finite(pixels, path), header.modality or None)
 
 
