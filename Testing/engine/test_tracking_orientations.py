@@ -198,14 +198,14 @@ def test_an_object_that_the_first_axis_loses_is_tracked_again_where_the_others_s
 
 def test_no_return_is_seeded_on_a_slice_that_the_user_prompted() -> None:
     session, truth = dim_in_the_middle()
-    drawn = np.zeros(truth.shape[1:], dtype=bool)
-    drawn[0, 0] = True
-    session.add_prompt(1, MaskPrompt(SliceKey("k", 16), drawn))
+    session.add_prompt(1, PointPrompt((14.0, 13.0, 21.0), positive=False))
     list(session.propagate(THREE))
     track = session.objects[1].axes["k"]
-    assert 16 not in track.seeds
-    assert np.array_equal(mask_of(session, 1)[16], drawn)
-    assert np.array_equal(session.voxel_logits(session.preview(1, SliceKey("k", 16))) > 0, drawn)
+    assert track.seeds == {20}
+    assert track.tracker.record(21) is track.keyframes[21].record
+    mask = mask_of(session, 1)
+    assert not mask[21].any()
+    assert np.array_equal(mask[:21], truth[:21])
 
 
 def test_an_object_that_outgrows_its_region_is_refitted_once_and_its_prompts_are_carried_over() -> None:
@@ -222,5 +222,9 @@ def test_an_object_that_outgrows_its_region_is_refitted_once_and_its_prompts_are
     kept = {result.key.index: result.frame.region for result in session.results(1)}
     assert kept.pop(8) == narrow
     assert set(kept.values()) == {wide}
-    assert np.array_equal(mask_of(session, 1)[8], drawn)
+    mask = mask_of(session, 1)
+    assert np.array_equal(mask[8], drawn)
+    rows = np.flatnonzero(mask[20].any(axis=1))
+    assert wide[0] - 1 <= rows[0] < narrow[0] - 2
+    assert narrow[2] + 2 < rows[-1] <= wide[2]
     assert session.objects[1].axes["k"].tracker.prompted_slices == [8]
