@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,13 @@ def test_a_restored_session_holds_the_same_and_goes_on_the_same(options: EngineO
         assert holdings(restored) == holdings(session)
 
 
-@EACH_MEMORY
-def test_a_cancelled_propagation_saved_and_resumed_is_one_run(options: EngineOptions, tmp_path: Path) -> None:
-    engine = small_engine(options)
+@pytest.mark.parametrize("memory", ["temporal, zoomed", "self-sorting"])
+def test_a_cancelled_propagation_saved_and_resumed_is_one_run(memory: str, tmp_path: Path) -> None:
+    engine = small_engine(OPTIONS[memory])
     whole = session_with(engine, BOX)
     count = sum(1 for _ in whole.propagate(ALL_AXES))
     expected = [(one.key, one.logits.tobytes(), one.shown) for one in whole.results(1)]
-    for steps in (0, 1, 4, 19, count // 2, count - 1):
+    for steps in (1, 19, count // 2, count - 1):
         session = session_with(engine, BOX)
         running = session.propagate(ALL_AXES)
         list(itertools.islice(running, steps))
@@ -258,10 +259,16 @@ def test_what_was_shared_is_written_once() -> None:
     assert shapes.count((1, 32)) == 20
 
 
-def saved() -> dict[str, Any]:
+@cache
+def _saved_once() -> dict[str, Any]:
     session = session_with(small_engine(), BOX, DRAWN)
     list(session.propagate(ONE_AXIS))
     return session.state()
+
+
+def saved() -> dict[str, Any]:
+    """The state of a propagated session, one's own to change."""
+    return copy.deepcopy(_saved_once())
 
 
 def refusal(engine: Sam2Engine, volume: Volume, state: Any) -> InputError:
@@ -351,7 +358,7 @@ def test_what_is_no_state_is_refused_and_the_session_stays_as_it_is(damage: Call
     state = saved()
     damage(state)
     session = session_with(small_engine(), CLICK)
-    list(session.propagate(ONE_AXIS))
+    session.preview(1, CLICK.slice)
     before = holdings(session)
     with pytest.raises(InputError) as caught:
         session.restore(state)
