@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from MedSAM2Lib.commands.model_options import add_network_options
 from MedSAM2Lib.errors import InputError
 
 EPILOG = """
@@ -98,13 +99,7 @@ def _add_setting_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--settings", type=Path, metavar="FILE.json", help="settings with all their options")
     group.add_argument("--memory", metavar="M[,M...]", help="memories to compare (default temporal)")
     group.add_argument("--orientations", metavar="O[,O...]", help="of 1, 3 and auto (default 1)")
-    group.add_argument(
-        "--model", default="embedded", help="name from `medsam2 models list`, or a checkpoint (default embedded)"
-    )
-    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, mps or auto (default auto)")
-    group.add_argument(
-        "--precision", choices=("fp32", "bf16", "auto"), default="fp32", help="default fp32, which repeats"
-    )
+    add_network_options(group, precision="fp32")
 
 
 def _add_user_options(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from MedSAM2Lib.commands.bank_options import BankChoice, add_bank_options, bank_choice
+from MedSAM2Lib.commands.model_options import add_network_options, add_seed_option
 from MedSAM2Lib.commands.prompt_options import PromptAction
 from MedSAM2Lib.commands.segment import check_numbers
 from MedSAM2Lib.errors import InputError
@@ -119,18 +120,12 @@ def _add_prompt_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model", default="embedded", help="name from `medsam2 models list`, or a checkpoint (default embedded)"
-    )
+    add_network_options(group)
     group.add_argument(
         "--image-size",
         type=int,
         metavar="N",
         help="side of the network's image, a multiple of 32 (default the model's)",
-    )
-    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, mps or auto (default auto)")
-    group.add_argument(
-        "--precision", choices=("fp32", "bf16", "auto"), default="auto", help="default auto: the faster one, measured"
     )
     group.add_argument(
         "--zoom",
@@ -139,7 +134,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="off shows whole images; a factor looks for the object in windows, then in a region that many times as "
         "large (default auto: as the model was trained)",
     )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)")
+    add_seed_option(group)
 
 
 def run(options: argparse.Namespace) -> int:

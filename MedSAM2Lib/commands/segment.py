@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from MedSAM2Lib.commands.bank_options import add_bank_options, bank_choice
+from MedSAM2Lib.commands.model_options import add_network_options, add_seed_option
 from MedSAM2Lib.commands.prompt_options import add_prompt_options
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.volume.intensity import CT_PRESETS
@@ -120,15 +121,9 @@ def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument(
-        "--model", default="embedded", help="name from `medsam2 models list`, or a checkpoint (default embedded)"
-    )
+    add_network_options(group)
     group.add_argument(
         "--image-size", type=int, metavar="N", help="side of the network's image, a multiple of 32 up to 2048"
-    )
-    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, mps or auto (default auto)")
-    group.add_argument(
-        "--precision", choices=("fp32", "bf16", "auto"), default="auto", help="default auto: the faster one, measured"
     )
     group.add_argument(
         "--window",
@@ -145,7 +140,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         help="how much of a slice the model sees: off, all of it; a factor from 1 to 100, a square that many times as "
         "large as the object, around it; default auto: as the model was trained",
     )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)")
+    add_seed_option(group)
 
 
 def run(options: argparse.Namespace) -> int:

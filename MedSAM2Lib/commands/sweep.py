@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MedSAM2Lib.commands.evaluate import PLACES, PROMPTS, check_number, check_packages, listed
+from MedSAM2Lib.commands.model_options import add_network_options
 
 EPILOG = """
 One factor after the other is varied, each stage from what the ones before kept: the bank's rule, capacity, threshold,
@@ -74,11 +75,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="F[,F...]",
         help=f"of {', '.join(FACTOR_NAMES)}; always in this order (default all)",
     )
-    parser.add_argument(
-        "--model", default="embedded", help="name from `medsam2 models list`, or a checkpoint (default embedded)"
-    )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N, mps or auto (default auto)")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32", help="default fp32")
+    add_network_options(parser, precision="fp32")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="made if it is not there")
     parser.set_defaults(run=run)
 
