@@ -22,7 +22,7 @@ from MedSAM2Lib.types import (
     SliceKey,
     array_dimension,
 )
-from Testing.engine.growing_network import growing_session, mask_of, volume_of
+from Testing.engine.growing_network import growing_session, mask_of, tracked_of, volume_of
 from Testing.engine.keyframe_ground import SHAPE, Logits, add, click, held, masked, opened, run, same
 from Testing.engine.phantoms import ellipsoid
 
@@ -130,8 +130,10 @@ def test_slices_that_a_correction_takes_from_the_object_lose_it() -> None:
     nothing_near = np.zeros(ORGAN.shape[1:], dtype=bool)
     nothing_near[0, 0] = True
     add(session, MaskPrompt(SliceKey("k", 19), nothing_near))
+    steps = len(tracked_of(session))
     came = [result.key.index for result in session.propagate(PropagationRequest("k", update=True))]
     assert sorted(came) == list(range(13, 24))
+    assert tracked_of(session)[steps:] == [*range(13, 19), 20, 21]
     assert not mask_of(session, object_id)[20:].any()
     assert not any((one.logits > 0).any() for one in session.results(object_id) if one.key.index > 19)
 
