@@ -14,7 +14,7 @@ MEMORIES: tuple[Memory, ...] = ("self-sorting", "temporal", "none")
 ORDERS: tuple[Order, ...] = ("content", "free")
 
 LEAST_CONFIDENCE_IN_WINDOWS = 0.8
-"""Measured on 128 synthetic images: with it a mask appears in .23 of those without the object, in .66 without it."""
+"""On 35 synthetic images without the object a mask comes in .31 of them with it and in .83 without; Dice .77, .80."""
 
 
 @dataclass(frozen=True)

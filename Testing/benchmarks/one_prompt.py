@@ -46,9 +46,10 @@ SETTINGS: dict[str, dict[str, object]] = {
     "temporal": {"memory": "temporal"},
     "self-sorting, rule paper": {},
     "self-sorting, rule code": {"bank": SelfSortingOptions(rule="code")},
-    "self-sorting, paper, capacity 4": {"bank": SelfSortingOptions(capacity=4)},
-    "self-sorting, code, capacity 4": {"bank": SelfSortingOptions(capacity=4, rule="code")},
     "self-sorting, order-free": {"order": "free"},
+    "none, all masks kept": {"memory": "none", "least_confidence": 0.0},
+    "temporal, all masks kept": {"memory": "temporal", "least_confidence": 0.0},
+    "self-sorting, rule paper, all masks kept": {"least_confidence": 0.0},
 }
 MORE_PROMPTS = 4
 

@@ -9,22 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from MedSAM2Lib.cli import build_parser, joined_negatives, main
-from MedSAM2Lib.commands import evaluate, segment
+from MedSAM2Lib.commands import evaluate, imageset, segment
 from MedSAM2Lib.commands.batch_file import read_cases
 from MedSAM2Lib.evaluation.metrics import dice
 from MedSAM2Lib.evaluation.phantom import make_phantom
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-HELP = segment.EPILOG + evaluate.EPILOG
+HELP = segment.EPILOG + imageset.EPILOG + evaluate.EPILOG
 COMMANDS = sorted(
     {
         *re.findall(r"^ +(?:\.venv/bin/)?medsam2 (.+)$", README + HELP, re.MULTILINE),
         *re.findall(r"`(?:\.venv/bin/)?medsam2 ([^`.]+)`", README),
     }
 )
-ON_THE_PHANTOM = [command for command in COMMANDS if "demo/phantom_ct" in command]
+ON_THE_PHANTOM = [command for command in COMMANDS if command.startswith("segment demo/phantom_ct")]
+ON_ITS_SLICES = [command for command in COMMANDS if command.startswith("imageset demo/phantom_ct")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -49,6 +51,22 @@ def test_the_documented_commands_on_the_phantom_find_its_organ(
         out = build_parser().parse_args(shlex.split(command)).out
         assert dice(sitk.GetArrayFromImage(sitk.ReadImage(str(out))) > 0, truth) > 0.8, command
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.long
+def test_the_documented_command_on_the_phantoms_slices_gives_a_mask_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 0
+    truth = make_phantom().truth
+    (command,) = ON_ITS_SLICES
+    assert main(shlex.split(command)) == 0
+    masks = [np.asarray(Image.open(path)) > 0 for path in sorted((tmp_path / "organ_masks").glob("*.png"))]
+    assert len(masks) == len(truth)
+    prompted = int(re.findall(r"slice_(\d+)", command)[0]) - 1
+    assert dice(masks[prompted], truth[prompted]) > 0.9
+    assert dice(np.stack(masks), truth) > 0.3
 
 
 @pytest.mark.parametrize("text", [README, segment.EPILOG], ids=["README", "help"])
