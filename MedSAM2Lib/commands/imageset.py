@@ -39,8 +39,9 @@ order
            and every image is then shown that bank: twice the work.
 
 defaults that depend on the model
-  embedded model    --zoom auto looks at the whole image and at windows of 0.6 and 0.45 times its side, then again at
-                    regions 1.7 times as large as what was found; --least-confidence {LEAST_CONFIDENCE_IN_WINDOWS:g}
+  embedded model    --zoom auto looks at the whole image, where the prompted images have the object, and at windows of
+                    0.6 and 0.45 times its side, then again at regions 1.7 times as large as what was found;
+                    --least-confidence {LEAST_CONFIDENCE_IN_WINDOWS:g}
   SAM 2 and MedSAM2 --zoom auto shows whole images; --least-confidence 0, the object score alone decides
 
 example on the phantom that `medsam2 demo` makes: its slices as a set, a box around the organ on one of them

@@ -64,12 +64,12 @@ class Looker:
         memory_map = self._runner.encode_prompted_memory(features, record)
         return Look(frame, record, self._entry(place, 0, memory_map, record, features), shown)
 
-    def found(self, place: int, memory: SetMemory) -> Look:
-        """An image in the light of a memory: the best of all looks at it."""
+    def found(self, place: int, memory: SetMemory, prompted: Sequence[SliceFrame]) -> Look:
+        """An image in the light of a memory: the best of all looks at it; ``prompted`` are frames of other images."""
         view = self._view(place)
         if self._options.zoom is None:
             return self._looks(place, view, [None], memory)[0]
-        looks = self._looks(place, view, first_regions(view.grid), memory)
+        looks = self._looks(place, view, first_regions(view.grid, prompted), memory)
         looks += self._looks(place, view, refitted_regions(view.grid, looks, self._options.zoom), memory)
         return max(looks, key=worth)
 
@@ -85,6 +85,7 @@ class Looker:
                 outcome.record,
                 self._entry(place, 1, outcome.memory_map, outcome.record, step.features),
                 memory.shown(step.selection),
+                memory.likeness(step.features.top),
             )
             for frame, step, outcome in zip(frames, steps, outcomes)
         ]

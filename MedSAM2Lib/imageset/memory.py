@@ -11,7 +11,7 @@ from torch import Tensor
 from MedSAM2Lib.imageset.options import ImageSetOptions
 from MedSAM2Lib.memory.bank import MemoryEntry, MemoryQuery, MemorySelection
 from MedSAM2Lib.memory.self_sorting import SelfSortingMemory, least_dissimilar
-from MedSAM2Lib.memory.similarity import cosine_matrix
+from MedSAM2Lib.memory.similarity import cosine_matrix, cosine_to
 from MedSAM2Lib.memory.temporal import TemporalMemory
 
 CANDIDATES_FOR_EACH_PLACE = 4
@@ -69,6 +69,11 @@ class SetMemory:
     def select(self, place: int, embedding: Tensor) -> MemorySelection:
         """What an image is shown."""
         return self._bank.select(MemoryQuery(self._index_of_next(place), 1, self._image_count, embedding))
+
+    def likeness(self, embedding: Tensor) -> float:
+        """The highest cosine similarity of a feature map [1, C, H, W] to that of a prompted image."""
+        prompted = [e.embedding for e in self._bank.entries() if e.prompted and e.embedding is not None]
+        return float(cosine_to(embedding, torch.cat(prompted)).max())
 
     def shown(self, selection: MemorySelection) -> tuple[int, ...]:
         """Places of the images in a selection, in its order, each once."""

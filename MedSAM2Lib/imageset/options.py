@@ -14,7 +14,7 @@ MEMORIES: tuple[Memory, ...] = ("self-sorting", "temporal", "none")
 ORDERS: tuple[Order, ...] = ("content", "free")
 
 LEAST_CONFIDENCE_IN_WINDOWS = 0.8
-"""On 35 synthetic images without the object a mask comes in .31 of them with it and in .83 without; Dice .77, .80."""
+"""On 54 synthetic images without the object a mask comes in .37 of them with it and in .93 without; Dice .84, .87."""
 
 
 @dataclass(frozen=True)

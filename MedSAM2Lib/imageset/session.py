@@ -164,7 +164,7 @@ class ImageSetSession:
     def _by_content(self, memory: SetMemory) -> Iterator[ImageResult]:
         while self._pending:
             place = self._descriptors.most_similar(sorted(self._pending), memory.members())
-            look = self._looker.found(place, memory)
+            look = self._look_at(place, memory)
             self._found[place] = without_memory(look)
             if look.entry is not None and (self.options.memory == "temporal" or self._present(look)):
                 memory.add(place, look.entry)
@@ -175,16 +175,20 @@ class ImageSetSession:
         """Two rounds: with the prompted images alone, then with the bank chosen from all confident results."""
         if self.options.memory == "self-sorting" and not self._filled:
             for place in sorted(self._pending - set(self._candidates)):
-                self._consider(place, self._looker.found(place, memory))
+                self._consider(place, self._look_at(place, memory))
             memory.fill([entry for entry in self._candidates.values() if entry is not None])
             self._filled = True
         for place in sorted(self._pending):
             own = memory.take_out(place)
-            self._found[place] = without_memory(self._looker.found(place, memory))
+            self._found[place] = without_memory(self._look_at(place, memory))
             if own is not None:
                 memory.add(place, own)
             self._pending.discard(place)
             yield self._result(place)
+
+    def _look_at(self, place: int, memory: SetMemory) -> Look:
+        frames = [self._prompted[other].frame for other in sorted(self._prompted)]
+        return self._looker.found(place, memory, frames)
 
     def _consider(self, place: int, look: Look) -> None:
         """Keeps a first result as a candidate, as long as it is among the most confident ones."""
