@@ -102,16 +102,16 @@ def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--orientations",
         choices=("1", "3", "auto"),
-        default="1",
+        default="3",
         help="axes to look along: 1, --axis alone; 3, all, their masks fused; auto, others too where the object spans "
-        "at least 8 slices whose pixels are at most 3 times as long as wide (default 1)",
+        "at least 8 slices whose pixels are at most 3 times as long as wide (default 3)",
     )
     group.add_argument(
         "--memory",
         choices=("temporal", "self-sorting", "key-slice"),
-        default="temporal",
+        default="self-sorting",
         help="what a slice is shown: temporal, the nearest slices (SAM 2); self-sorting, the most confident and "
-        "dissimilar ones (Medical SAM 2); key-slice, prompted slices alone (default temporal)",
+        "dissimilar ones (Medical SAM 2); key-slice, prompted slices alone (default self-sorting)",
     )
     group.add_argument("--range", metavar="A,B", help="first and last slice along --axis (default all)")
     group.add_argument(

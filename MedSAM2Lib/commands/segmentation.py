@@ -32,8 +32,8 @@ class SegmentSettings:
     report: Path | None = None
     series: str | None = None
     axis: Axis = "k"
-    orientations: Orientations = "1"
-    memory: str = "temporal"
+    orientations: Orientations = "3"
+    memory: str = "self-sorting"
     bank: BankChoice = field(default_factory=BankChoice)
     range: tuple[int, int] | None = None
     stop: bool = True

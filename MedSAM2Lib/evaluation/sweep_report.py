@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from MedSAM2Lib.evaluation.settings import Setting
-from MedSAM2Lib.evaluation.sweeping import LEAST_GAIN, Candidate, Stage
+from MedSAM2Lib.evaluation.sweeping import Candidate, Stage
 from MedSAM2Lib.volume.io import replacing
 
 _WIDTH, _ROW_HEIGHT, _DPI = 7.0, 0.32, 120
@@ -25,8 +25,8 @@ def sweep_table(stages: Sequence[Stage], about: str) -> str:
         about,
         "",
         "Each stage starts from what the ones before kept. Dice is the mean over objects; differences are to the "
-        f"setting held before the stage, paired over objects, with 95 % intervals. A choice is kept if it is at least "
-        f"{LEAST_GAIN:g} ahead.",
+        "setting held before the stage, paired over objects, with 95 % intervals. A choice is kept if its whole "
+        "interval is above 0.",
         "",
         "| factor | choice | n | Dice | difference | 95 % interval | kept |",
         "|---|---|---|---|---|---|---|",

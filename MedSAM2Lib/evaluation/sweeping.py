@@ -11,9 +11,6 @@ import numpy as np
 from MedSAM2Lib.evaluation.settings import Setting
 from MedSAM2Lib.evaluation.statistics import PairedDifference, paired_difference
 
-LEAST_GAIN = 0.002
-"""Mean Dice by which a choice must be ahead of the one held so far, so that defaults do not follow noise."""
-
 Scores = Mapping[str, float]
 """Mean Dice of a setting on each object, by the object's name."""
 
@@ -116,9 +113,10 @@ def sweep(
 
 
 def _kept(candidates: Sequence[Candidate]) -> Candidate:
+    """The best of those whose whole interval is above 0, so that defaults do not follow noise; else the held one."""
     incumbent = next(candidate for candidate in candidates if candidate.difference is None)
-    best = max(candidates, key=lambda candidate: candidate.mean)
-    return best if best.mean >= incumbent.mean + LEAST_GAIN else incumbent
+    ahead = [one for one in candidates if one.difference is not None and one.difference.low > 0]
+    return max(ahead, key=lambda candidate: candidate.mean, default=incumbent)
 
 
 def _difference(found: Scores, held: Scores, seed: int) -> PairedDifference:

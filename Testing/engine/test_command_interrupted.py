@@ -56,7 +56,8 @@ def test_the_slices_that_are_done_are_written_as_they_would_be_and_no_other(
     volume: Path, out: Path, interrupt_after: Callable[..., None], capsys: pytest.CaptureFixture, count: int
 ) -> None:
     interrupt_after(None, count)
-    arguments = ("--point", POINT, "--stop", "off", "--logits", out / "l.npy", "--report", out / "r.json")
+    arguments = ("--point", POINT, "--orientations", "1", "--stop", "off")
+    arguments += ("--logits", out / "l.npy", "--report", out / "r.json")
     assert segment(volume, *arguments, "--out", out / "whole.nrrd") == 0
     assert "interrupted" not in capsys.readouterr().out
     whole = np.load(out / "l.npy")
@@ -131,11 +132,18 @@ def test_ctrl_c_while_the_program_is_still_loading_shows_no_trace(volume: Path, 
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.parametrize(("orientations", "step"), [("1", "voxel_logits"), ("3", "fused")])
 def test_ctrl_c_while_files_are_written_leaves_none_of_them_half_written(
-    volume: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    volume: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    orientations: str,
+    step: str,
 ) -> None:
-    monkeypatch.setattr(TrackingSession, "voxel_logits", press_ctrl_c)
-    arguments = ("--point", POINT, "--out", out / "m.nrrd", "--logits", out / "l.npy", "--report", out / "r.json")
+    monkeypatch.setattr(TrackingSession, step, press_ctrl_c)
+    arguments = ("--point", POINT, "--orientations", orientations, "--out", out / "m.nrrd")
+    arguments += ("--logits", out / "l.npy", "--report", out / "r.json")
     assert segment(volume, *arguments) == EXIT_INTERRUPTED
     assert capsys.readouterr().err.startswith("medsam2: interrupted")
     assert list(out.iterdir()) == []

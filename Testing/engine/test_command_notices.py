@@ -77,7 +77,7 @@ def test_overlaps_are_counted_in_voxels_and_an_object_that_lost_all_of_its_own_i
 ) -> None:
     everything = written_volume(tmp_path / "all.nrrd", np.ones((20, 28, 32), dtype=np.uint8))
     arguments = ("--object", "clicked", "--point", POINT, "--object", "drawn", "--mask", everything)
-    assert run(volume, out, *arguments, "--logits", out / "l.npy") == 0
+    assert run(volume, out, *arguments, "--memory", "temporal", "--logits", out / "l.npy") == 0
     lost, overlap = sorted(notes(capsys, out), key=lambda one: "overlap" in one)
     clicked = np.count_nonzero(np.load(out / "l.npy")[0] > 0)
     assert clicked > 300

@@ -57,7 +57,7 @@ def test_auto_leaves_out_an_axis_on_whose_slices_pixels_are_too_long(out: Path, 
 
 
 def test_the_report_says_how_the_bank_chose_and_what_each_slice_was_shown(volume: Path, out: Path) -> None:
-    report = report_of(volume, out, "--memory", "self-sorting", "--capacity", 5, "--rule", "code", "--stop", "off")
+    report = report_of(volume, out, "--orientations", "1", "--capacity", 5, "--rule", "code", "--stop", "off")
     assert report["settings"]["bank"]["capacity"] == 5
     assert report["settings"]["bank"]["rule"] == "code"
     assert report["settings"]["bank"]["margin"] == SelfSortingOptions().margin
@@ -76,9 +76,16 @@ def test_the_report_says_how_the_bank_chose_and_what_each_slice_was_shown(volume
 
 
 def test_the_key_slice_alone_is_shown_where_that_is_the_memory(volume: Path, out: Path) -> None:
-    report = report_of(volume, out, "--memory", "key-slice")
+    report = report_of(volume, out, "--memory", "key-slice", "--orientations", "1")
     assert report["settings"]["bank"] is None
     assert {tuple(one["shown"]) for one in report["objects"][0]["slices"] if not one["prompted"]} == {(10,)}
+
+
+def test_three_orientations_and_the_self_sorting_memory_are_the_default(volume: Path, out: Path) -> None:
+    report = report_of(volume, out)
+    assert report["settings"]["orientations"] == "3"
+    assert report["settings"]["memory"] == "self-sorting"
+    assert {one["axis"] for one in report["objects"][0]["slices"]} == {"k", "j", "i"}
 
 
 def test_a_drawn_mask_keeps_its_voxels_among_fused_objects(volume: Path, out: Path, tmp_path: Path) -> None:
@@ -102,7 +109,7 @@ def test_what_needs_doing_most_is_suggested(volume: Path, out: Path) -> None:
 def test_a_bank_too_small_for_the_prompted_slices_grows_and_it_is_said(
     volume: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--point", "11,14,8", "--point", "11,14,12", "--memory", "self-sorting", "--capacity", 2)
+    arguments = ("--point", "11,14,8", "--point", "11,14,12", "--orientations", "1", "--capacity", 2)
     report = report_of(volume, out, *arguments)
     assert "is to hold 2 slices and 3 are prompted" in capsys.readouterr().err
     (bank,) = report["objects"][0]["banks"]
@@ -112,7 +119,7 @@ def test_a_bank_too_small_for_the_prompted_slices_grows_and_it_is_said(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--capacity", 8), "--capacity belongs to --memory self-sorting"),
+        (("--memory", "key-slice", "--capacity", 8), "--capacity belongs to --memory self-sorting"),
         (("--neighbour", "off", "--memory", "temporal"), "--neighbour belongs to --memory self-sorting"),
         (("--memory", "self-sorting", "--capacity", 0), "--capacity 0 is out of range"),
         (("--memory", "self-sorting", "--least-iou", 1.5), "--least-iou 1.5 is out of range"),

@@ -45,7 +45,8 @@ def test_the_embedded_model_finds_the_organ_that_was_clicked(volume: Path, out: 
 
 def test_the_report_says_how_it_was_made_and_how_sure_the_model_is(volume: Path, out: Path) -> None:
     arguments = ("--point", POINT, "--range", "6,14", "--stop", "off", "--out", out / "m.nrrd", "--seed", 3)
-    assert segment(volume, *arguments, "--report", out / "r.json", "--logits", out / "l.npy") == 0
+    arguments += ("--orientations", "1", "--report", out / "r.json", "--logits", out / "l.npy")
+    assert segment(volume, *arguments) == 0
     report = json.loads((out / "r.json").read_text())
     assert report["slices_computed"] == 9
     assert report["settings"]["seed"] == 3
@@ -89,7 +90,8 @@ def test_the_same_command_gives_the_same_bytes(volume: Path, out: Path, name: st
 
 @pytest.mark.parametrize("axis", ["k", "j", "i"])
 def test_prompts_work_on_every_axis(volume: Path, out: Path, axis: str) -> None:
-    assert segment(volume, "--point", POINT, "--axis", axis, "--out", out / "m.nrrd", "--report", out / "r.json") == 0
+    arguments = ("--point", POINT, "--axis", axis, "--orientations", "1", "--report", out / "r.json")
+    assert segment(volume, *arguments, "--out", out / "m.nrrd") == 0
     slices = json.loads((out / "r.json").read_text())["objects"][0]["slices"]
     assert {one["axis"] for one in slices} == {axis}
     assert [one["index"] for one in slices if one["prompted"]] == [{"k": 10, "j": 14, "i": 11}[axis]]
@@ -126,7 +128,8 @@ def test_a_mask_prompt_keeps_its_voxels_against_another_object_that_would_win(
     prompt[9] = truth
     file = written_volume(tmp_path / "prompt.nrrd", prompt)
     arguments = ("--object", "clicked", "--point", "11,14,9", "--object", "drawn", "--mask", file)
-    assert segment(volume, *arguments, "--out", out / "m.nrrd", "--logits", out / "l.npy") == 0
+    arguments += ("--orientations", "1", "--logits", out / "l.npy")
+    assert segment(volume, *arguments, "--out", out / "m.nrrd") == 0
     clicked, drawn = np.load(out / "l.npy")
     assert np.count_nonzero(clicked[9][truth] > drawn[9][truth]) > 20, "the other object must win by its logits"
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "m.nrrd")))
@@ -215,5 +218,5 @@ def test_help_prints_the_defaults_that_depend_on_the_model(capsys: pytest.Captur
         main(["segment", "--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
-    for words in ("--zoom auto (1.7 times the object)", "--fit stretch", "default temporal", "exit"):
+    for words in ("--zoom auto (1.7 times the object)", "--fit stretch", "default self-sorting", "(default 3)", "exit"):
         assert words in said or words == "exit"

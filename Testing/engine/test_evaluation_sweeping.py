@@ -12,7 +12,7 @@ from MedSAM2Lib.cli import main
 from MedSAM2Lib.commands.sweep import FACTOR_NAMES
 from MedSAM2Lib.evaluation.settings import Setting, read_settings
 from MedSAM2Lib.evaluation.sweep_report import sweep_table
-from MedSAM2Lib.evaluation.sweeping import FACTORS, LEAST_GAIN, START, Choice, Factor, bank_choices, sweep
+from MedSAM2Lib.evaluation.sweeping import FACTORS, START, Choice, Factor, bank_choices, sweep
 
 OBJECTS = ("one", "two", "three")
 
@@ -38,9 +38,10 @@ def test_each_stage_starts_from_what_the_ones_before_kept() -> None:
     assert memory.kept.difference.mean == pytest.approx(0.05)
 
 
-def test_a_choice_hardly_ahead_is_not_kept() -> None:
+def test_a_choice_ahead_on_some_objects_and_behind_on_others_is_not_kept() -> None:
     def hardly(setting: Setting) -> dict[str, float]:
-        return dict.fromkeys(OBJECTS, 0.5 + (0.9 * LEAST_GAIN if setting.self_sorting.rule == "code" else 0.0))
+        gains = (0.3, -0.1, -0.1) if setting.self_sorting.rule == "code" else (0.0, 0.0, 0.0)
+        return {name: 0.5 + gain for name, gain in zip(OBJECTS, gains)}
 
     (stage,) = sweep(START, [bank_choices("rule", ("paper", "code"))], hardly)
     assert stage.kept.label == "paper"
