@@ -33,6 +33,9 @@ from MedSAM2Lib.volume.slices import rows_to_voxels
 ABSENT_WEIGHT = 0.05
 """What an orientation's word counts that a voxel is not of the object, where it did not look or saw nothing."""
 
+DENIAL_WEIGHT = 1.0
+"""What the same word counts of the orientation that the user prompted: one other alone does not outvote it, two do."""
+
 
 @dataclass
 class _Mean:
@@ -68,14 +71,15 @@ def fused_slab(
 ) -> FusedSlab:
     """Slices ``first`` to ``last`` along k of an object in a volume of ``shape`` [k, j, i].
 
-    ``axes`` are the orientations asked, by default all that have results. What the user prompted or drew on a slice
+    ``axes`` are the orientations asked, by default all that have results; of some, each denies as if it were prompted.
+    What the user prompted or drew on a slice
     holds there, the later one where two such slices cross.
     """
     slab = (last - first + 1, shape[1], shape[2])
     mean, voices = _Mean.of_nothing(slab), _Mean.of_nothing(slab)
     for axis in axes or AXES:
         if any(update.took_part(axis) for update in segmented.updates):
-            probability, weight, trust = _orientation(segmented, axis, slab, first)
+            probability, weight, trust = _orientation(segmented, axis, slab, first, axes is not None)
             mean.add(probability, weight)
             voices.add(probability, trust)
     probability, disagreement = mean.values, voices.disagreement
@@ -85,10 +89,8 @@ def fused_slab(
 
 
 def confidence(stored: StoredSlice) -> float:
-    """How much a slice's probabilities count: predicted IoU times the probability that the object is there."""
+    """How much a slice with the object counts: predicted IoU times the probability that the object is there."""
     record = stored.record
-    if not bool((record.low_res_logits > 0).any()):
-        return ABSENT_WEIGHT
     return max(record.predicted_iou, 0.01) * 1 / (1 + math.exp(-record.object_score))
 
 
@@ -111,18 +113,18 @@ def stored_logits(stored: StoredSlice, rows: range | None = None) -> FloatArray:
 
 
 def _orientation(
-    segmented: SegmentedObject, axis: Axis, slab: tuple[int, int, int], first: int
+    segmented: SegmentedObject, axis: Axis, slab: tuple[int, int, int], first: int, denies: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Probabilities, weights and trust [n, j, i] of one axis; the weights are trust times confidence.
 
-    Where it took part and has no result it says "not the object", with ``ABSENT_WEIGHT``; where it did not take part,
-    and on slices that are still to come, it says nothing.
+    Where it took part and has no result it says "not the object", with ``DENIAL_WEIGHT`` if it is the update's own or
+    ``denies``, else with ``ABSENT_WEIGHT``; where it did not take part, and on slices still to come, it says nothing.
     """
     last = first + slab[0] - 1
     probability, weight, trust = (np.zeros(slab, dtype=np.float32) for _ in range(3))
     for update in segmented.updates:
         if update.took_part(axis):
-            weight[_part(update.interval, first)] = ABSENT_WEIGHT
+            weight[_part(update.interval, first)] = _absent(update.interval, axis, denies)
             trust[_part(update.interval, first)] = update.agreement.get(axis, 1.0)
     known = dict(segmented.stored(axis))
     for index in sorted({*known, *segmented.unfinished(axis)}):
@@ -137,8 +139,14 @@ def _orientation(
             where = _held(axis, index, interval, weight[place].shape, first if rows is not None else 0)
             logits = stored_logits(stored, rows)[where]
             probability[place][where] = probabilities(logits)
-            weight[place][where] = np.where(logits > NOT_COMPUTED, confidence(stored), ABSENT_WEIGHT)
+            seen = (logits > NOT_COMPUTED) & bool((stored.record.low_res_logits > 0).any())
+            weight[place][where] = np.where(seen, confidence(stored), _absent(interval, axis, denies))
     return probability, weight * trust, trust
+
+
+def _absent(interval: Interval, axis: Axis, denies: bool) -> float:
+    """The weight of "not the object" along an axis, in an update of an interval."""
+    return DENIAL_WEIGHT if denies or interval.axis == axis else ABSENT_WEIGHT
 
 
 def _part(interval: Interval, first: int) -> tuple[slice, ...]:

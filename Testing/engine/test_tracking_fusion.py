@@ -117,8 +117,17 @@ def test_outside_its_region_an_orientation_counts_as_one_that_did_not_look() -> 
 
 
 def test_a_result_without_the_object_weighs_the_same_however_sure_it_is() -> None:
-    assert confidence(stored("k", 1, -3.0, 0.9, 9.0)) == confidence(stored("k", 1, NOT_COMPUTED, 0.1, -9.0))
+    sure = fused(seen(stored("k", 1, -30.0, 0.9, 9.0), stored("j", 2, 2.0)))
+    unsure = fused(seen(stored("k", 1, NOT_COMPUTED, 0.1, -9.0), stored("j", 2, 2.0)))
+    np.testing.assert_allclose(sure.probability, unsure.probability, atol=1e-6)
     assert 0 < confidence(stored("k", 1, 1.0, 0.0, -30.0)) < 1e-3
+
+
+def test_where_the_prompted_orientation_saw_nothing_one_other_is_outvoted_and_two_are_not() -> None:
+    nothing = stored("k", 1, NOT_COMPUTED)
+    one = fused(seen(nothing, stored("j", 2, 9.0)))
+    two = fused(seen(nothing, stored("j", 2, 9.0), stored("i", 3, 9.0)))
+    assert one.probability[1, 2, 3] < 0.5 < two.probability[1, 2, 3]
 
 
 def propagated(zoom: float | None = None) -> TrackingSession:
