@@ -29,6 +29,7 @@ from MedSAM2Lib.training.losses import FrameLoss, frame_loss
 from MedSAM2Lib.training.muon import MuonAdamW
 from MedSAM2Lib.training.sampling import Body
 from MedSAM2Lib.training.schedule import ScheduleConfig, StepPlan, learning_rate, step_plan
+from MedSAM2Lib.training.starting import Start
 from MedSAM2Lib.training.unroll import ClipUnroller, MemoryPlan
 from MedSAM2Lib.training.validation import Validation, Validator
 
@@ -52,12 +53,16 @@ VALIDATION_COLUMNS = ("step", "frames", *Validation.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: where it writes, its seed, its schedule; ``*_every`` count frames, ``command`` is only noted down."""
+    """One run: where it writes, its seed, its schedule; ``*_every`` count frames, ``command`` is only noted down.
+
+    It is saved after ``checkpoint_every`` frames or ``checkpoint_minutes``, whichever comes first.
+    """
 
     out: Path
     schedule: ScheduleConfig
     seed: int = 0
     checkpoint_every: int = 2500
+    checkpoint_minutes: float = 2.0
     validate_every: int = 4000
     report_every: int = 600
     gradient_limit: float = 1.0
@@ -95,6 +100,7 @@ class Trainer:
     config: RunConfig
     bodies: Sequence[Body]
     held_out: Sequence[Body]
+    start: Start | None = None
     report: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
 
     def __post_init__(self) -> None:
@@ -102,6 +108,8 @@ class Trainer:
         self.fabric = Fabric(accelerator=self.config.accelerator, devices=1, precision=self.config.precision)  # type: ignore[arg-type]
         torch.manual_seed(self.config.seed)
         network = Sam2Network(self.network_config).train()
+        if self.start is not None:
+            network.load_state_dict(self.start.tensors)
         objective = ClipObjective(network)
         optimizer = MuonAdamW.for_module(objective, self.config.schedule.peak_rate)
         self.objective, self.optimizer = self.fabric.setup(objective, optimizer)
@@ -109,6 +117,7 @@ class Trainer:
         self.average = WeightAverage(network)
         self.average.network.to(self.fabric.device)
         self.progress = _Progress()
+        self._saved_at = time.monotonic()
         self.maker = ClipMaker(self.bodies, self.network_config.image_size, self.config.seed)
 
     @property
@@ -144,7 +153,8 @@ class Trainer:
                 self.report(_line(row, self.config.schedule.frames))
             if validator is not None and (done or self._due(self.config.validate_every, before)):
                 self._validate(validator, scores)
-            if done or self._due(self.config.checkpoint_every, before):
+            late = time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
+            if done or late or self._due(self.config.checkpoint_every, before):
                 self.save()
         return self.average.network
 
@@ -157,6 +167,7 @@ class Trainer:
             "command": self.config.command,
             "seed": self.config.seed,
             "bodies": len(self.bodies),
+            "start": None if self.start is None else {"name": self.start.name, "sha256": self.start.checksum},
             "plans": plans if plans and plans[-1]["frames"] == plan["frames"] else [*plans, plan],
             "schedule": asdict(self.config.schedule),
             "network": self.network_config.to_dict(),
@@ -215,6 +226,7 @@ class Trainer:
         part = self.checkpoint.with_suffix(".part")
         self.fabric.save(part, self._state())
         part.replace(self.checkpoint)
+        self._saved_at = time.monotonic()
 
 
 def _line(row: dict[str, float | int], frames: int) -> str:
