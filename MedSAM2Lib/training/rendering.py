@@ -7,6 +7,7 @@ or optical images do. In both, the object keeps a guaranteed least contrast to e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ from MedSAM2Lib.training.sampling import ClipGeometry
 from MedSAM2Lib.training.shapes import FloatArray, smooth_field
 
 HOUNSFIELD_SHARE = 0.6
+
+MakeLook = Callable[[np.random.Generator, NDArray[np.uint8], NDArray[np.bool_]], Look]
+"""The look of one clip from a random stream, its labels' tissues [L] and which labels are the target's [L]."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +148,12 @@ def render_clip(
     target: int,
     side: int,
     noise_bank: NoiseBank,
+    make_look: MakeLook | None = None,
 ) -> RenderedClip:
     """Render one clip of ``side`` x ``side`` pixels in which ``target`` (a row of ``volume.targets``) can be seen.
 
-    Pixels outside the body's grid are black, at times grey, and belong to no object.
+    ``make_look`` takes the place of a look drawn for this clip alone. Pixels outside the body's grid are black, at
+    times grey, and belong to no object.
     """
     kernel = 1.0 if rng.random() < 0.5 else float(rng.uniform(1.0, 1.7))
     samples = _samples(volume, geometry, side, kernel)
@@ -155,7 +161,8 @@ def render_clip(
     one_hot = (samples.block[None] == labels.astype(np.uint8)[:, None, None, None]).astype(np.float32)
     occupancies = _resample(samples, one_hot)
     in_target = volume.targets[target][labels]
-    make_look = hounsfield_look if rng.random() < HOUNSFIELD_SHARE else free_look
+    if make_look is None:
+        make_look = hounsfield_look if rng.random() < HOUNSFIELD_SHARE else free_look
     look = make_look(rng, volume.tissues[labels], in_target)
     images = _draw(rng, occupancies, look, noise_bank)
     images = _disturb(rng, _add_noise(rng, images, samples, look, noise_bank), look)
