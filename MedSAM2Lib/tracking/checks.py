@@ -34,7 +34,7 @@ def prompted_slices(prompts: Sequence[Prompt], axis: Axis) -> list[int]:
     Raises PromptError ``E_NO_PROMPT`` where there is none, and as ``check_positive``.
     """
     indices = sorted({prompt.slice.index for prompt in prompts if prompt.axis == axis})
-    if not indices:
+    if all(is_empty(prompt) for prompt in prompts if prompt.axis == axis):
         raise PromptError(
             "E_NO_PROMPT",
             "There is no prompt on a slice along axis {axis}: add a point, a box or a mask on one of them first.",
@@ -45,13 +45,31 @@ def prompted_slices(prompts: Sequence[Prompt], axis: Axis) -> list[int]:
 
 
 def check_positive(prompts: Sequence[Prompt], name: str | None = None) -> None:
-    """Raises PromptError where all prompts of an object, on all its slices together, are negative points."""
-    if all(isinstance(prompt, PointPrompt) and not prompt.positive for prompt in prompts):
+    """Raises PromptError where no prompt of an object says where it is: negative points and emptied slices alone."""
+    if any(is_positive(prompt) for prompt in prompts):
+        return
+    what = "An object" if name is None else f"The object '{name}'"
+    if any(is_empty(prompt) for prompt in prompts):
         raise PromptError(
-            "E_ONLY_NEGATIVE",
-            "{what} has negative points only, which say where it is not: add a point inside it, a box or a mask.",
-            what="An object" if name is None else f"The object '{name}'",
+            "E_ONLY_EMPTY",
+            "{what} has empty masks but no prompt that says where it is: add a point inside it, a box or a mask.",
+            what=what,
         )
+    raise PromptError(
+        "E_ONLY_NEGATIVE",
+        "{what} has negative points only, which say where it is not: add a point inside it, a box or a mask.",
+        what=what,
+    )
+
+
+def is_empty(prompt: Prompt) -> bool:
+    """Whether a prompt is a mask without a voxel: nothing of the object is on its slice."""
+    return isinstance(prompt, MaskPrompt) and not prompt.mask.any()
+
+
+def is_positive(prompt: Prompt) -> bool:
+    """Whether a prompt says where the object is: a positive point, a box, or a mask with a voxel."""
+    return prompt.positive if isinstance(prompt, PointPrompt) else not is_empty(prompt)
 
 
 def check_prompt(prompt: Prompt, shape: Shape) -> None:
@@ -147,8 +165,6 @@ def _check_mask(prompt: MaskPrompt, shape: Shape) -> None:
             found="x".join(map(str, prompt.mask.shape)),
             expected="x".join(map(str, expected)),
         )
-    if not prompt.mask.any():
-        raise PromptError("E_MASK_EMPTY", "The mask prompt is empty: mark at least one voxel of the object in it.")
 
 
 def no_object(object_id: int) -> PromptError:

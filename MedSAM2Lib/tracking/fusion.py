@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from MedSAM2Lib.tracking.ending import object_span
 from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice
 from MedSAM2Lib.types import (
@@ -72,8 +73,8 @@ def fused_slab(
     """Slices ``first`` to ``last`` along k of an object in a volume of ``shape`` [k, j, i].
 
     ``axes`` are the orientations asked, by default all that have results; of some, each denies as if it were prompted.
-    What the user prompted or drew on a slice
-    holds there, the later one where two such slices cross.
+    What the user prompted or drew on a slice holds there, the later one where two such slices cross; and beyond a slice
+    that the user emptied at the object's end there is nothing of it.
     """
     slab = (last - first + 1, shape[1], shape[2])
     mean, voices = _Mean.of_nothing(slab), _Mean.of_nothing(slab)
@@ -84,6 +85,7 @@ def fused_slab(
             voices.add(probability, trust)
     probability, disagreement = mean.values, voices.disagreement
     if axes is None:
+        _cut_off_ends(probability, disagreement, segmented, shape, first)
         _overlay_keyframes(probability, disagreement, segmented, first, last)
     return FusedSlab(first, probability, disagreement)
 
@@ -166,6 +168,23 @@ def _held(axis: Axis, index: int, interval: Interval, shape: tuple[int, ...], fi
     start = interval.first - (first if along_rows else 0)
     part = slice(max(start, 0), max(start + len(interval), 0))
     return (part, everything) if along_rows else (everything, part)
+
+
+def _cut_off_ends(
+    probability: FloatArray,
+    disagreement: FloatArray,
+    segmented: SegmentedObject,
+    shape: tuple[int, int, int],
+    first: int,
+) -> None:
+    for axis in AXES:
+        count = shape[array_dimension(axis)]
+        span = object_span(segmented.prompts, axis, count)
+        for ended in (Interval(axis, 0, span.first - 1), Interval(axis, span.last + 1, count - 1)):
+            if len(ended):
+                place = _part(ended, first)
+                probability[place] = 0.0
+                disagreement[place] = 0.0
 
 
 def _overlay_keyframes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from MedSAM2Lib.types import Axis
@@ -18,6 +18,9 @@ class Interval:
 
     def __contains__(self, index: int) -> bool:
         return self.first <= index <= self.last
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.last + 1))
 
     def __len__(self) -> int:
         return max(0, self.last - self.first + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,17 +101,23 @@ def region_for(volume: Volume, box: ObjectBox, axis: Axis, zoom: float | None) -
 
 
 def seed_prompts(
-    mask: BoolArray, axis: Axis, within: Interval, prompts: Sequence[Prompt], by: str = "box"
+    mask: BoolArray,
+    axis: Axis,
+    within: Interval,
+    prompts: Sequence[Prompt],
+    by: str = "box",
+    never: Collection[int] = (),
 ) -> tuple[int, list[Prompt]] | None:
     """Where and how the engine prompts an axis: the first result's cross-section [k, j, i] as a box or as a mask.
 
     On the slice through a click of the user where the object is found there, else where it is largest, in the middle
-    of several such slices. None where ``mask`` has nothing within.
+    of several such slices; ``never`` on some. None where ``mask`` has nothing within.
     """
     others = tuple(place for place in range(3) if place != array_dimension(axis))
     areas = mask.sum(axis=others)
     areas[: within.first] = 0
     areas[within.last + 1 :] = 0
+    areas[list(never)] = 0
     if not areas.any():
         return None
     clicks = [one for one in prompts if isinstance(one, PointPrompt) and one.positive]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -44,7 +44,7 @@ class Lane:
 
     @property
     def past_prompts(self) -> bool:
-        """Whether no prompted slice lies ahead; before that a lane never stops by itself."""
+        """Whether no prompted slice with the object lies ahead; before that a lane never stops by itself."""
         return (self.position - self.last_prompted) * self.direction > 0
 
     def advance(self) -> None:
@@ -88,14 +88,17 @@ def lanes_for(
     last: int,
     pending: set[int] | None = None,
     before: Sequence[Lane] = (),
+    emptied: Collection[int] = (),
 ) -> list[Lane]:
     """Forward from the lowest prompted slice, backward from the slice below it; slices ``first`` to ``last`` only.
 
     ``pending`` None means every slice of the range. Lanes of ``before`` were cancelled: what they hold back is taken
-    over.
+    over. Nothing starts from prompted slices that are ``emptied``; without any other there are no lanes.
     """
     pending = set(range(first, last + 1)) if pending is None else pending
-    prompted = tracker.prompted_slices
+    prompted = [index for index in tracker.prompted_slices if index not in emptied]
+    if not prompted:
+        return []
     start = prompted[0]
     lanes = [
         Lane(object_id, tracker, 1, _among(pending, range(max(start, first), last + 1)), prompted[-1], pending),
@@ -150,9 +153,13 @@ def _prompted_ahead(lanes: Sequence[Lane]) -> Iterator[Progress]:
             record = lane.tracker.record(lane.position)
             if record is None or not record.prompted:
                 break
-            lane.object_goes_on()
+            if lane.past_prompts:
+                lane.advance()
+                lane.end_of_object()
+            else:
+                lane.advance()
+                lane.object_goes_on()
             lane.finished.append(record)
-            lane.advance()
             yield from _finished(lane)
 
 

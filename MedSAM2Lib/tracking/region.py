@@ -47,7 +47,7 @@ def choose_region(grid: SliceGrid, prompts: Sequence[Prompt], zoom: float, try_r
             square_holding(grid, clicked(each), 0.0) for each in slices if known_extent(each) is None and clicked(each)
         ]
         return union(grid, [*regions, *(click for click in clicks if not _inside(click, union(grid, regions)))])
-    return union(grid, [_region_for_clicks(grid, each, zoom, try_region) for each in slices])
+    return union(grid, [_region_for_clicks(grid, each, zoom, try_region) for each in slices if clicked(each)])
 
 
 def holds(region: Region | None, prompts: Sequence[Prompt]) -> bool:
@@ -87,10 +87,12 @@ def on_slice(prompts: Sequence[Prompt], key: SliceKey) -> list[Prompt]:
 
 
 def known_extent(prompts: Sequence[Prompt]) -> Extent | None:
-    """What a slice's box or mask spans together with its positive clicks; None for a slice of clicks alone."""
+    """What a slice's box or mask spans together with its positive clicks; None for clicks alone and emptied slices."""
     if all(isinstance(prompt, PointPrompt) for prompt in prompts):
         return None
     extents = [extent for extent in map(prompt_extent, prompts) if extent is not None]
+    if not extents:
+        return None
     tops, lefts, bottoms, rights = zip(*extents)
     return min(tops), min(lefts), max(bottoms), max(rights)
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from MedSAM2Lib.tracking.ending import emptied_slices, object_span
 from MedSAM2Lib.tracking.fusion import fused_slab, stored_logits
 from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.objects import AxisTrack, SegmentedObject, Update
 from MedSAM2Lib.tracking.orientations import ObjectBox, axes_beside, box_of, region_for, seed_prompts
 from MedSAM2Lib.tracking.tracks import TrackMaker
 from MedSAM2Lib.types import Axis, BoolArray, Orientations, SliceKey, array_dimension, in_plane_axes
+from MedSAM2Lib.volume.components import components_touching
 from MedSAM2Lib.volume.region import slice_grid, union
 
 _SLAB = 16
@@ -55,9 +57,10 @@ class Seeder:
         return tracked, lost
 
     def returns(self, segmented: SegmentedObject, update: Update) -> list[Interval]:
-        """Slices on which the update's axis saw nothing and the others see the object; each run of them is seeded.
+        """Slices on which the others see a part of the object that the update's axis does not; each run is seeded.
 
-        One interval from the first run to the last, or none.
+        The part lies apart from all that the axis found there: an object that vanishes and returns, or the other limb
+        of a horseshoe beside the one that is followed. One interval from the first run to the last, or none.
         """
         axis, interval = update.interval.axis, update.interval
         elsewhere = self._seen_by(segmented, [each.axis for each in update.seeded or ()])
@@ -65,11 +68,15 @@ class Seeder:
         found = self._mask(update, segmented.updates)
         seen, areas = found.sum(axis=in_plane), elsewhere.sum(axis=in_plane)
         least = max(_RETURN_PIXELS, _RETURN_AREA * float(max(seen.max(), areas.max())))
-        open_slices = set(range(interval.first, interval.last + 1)) - set(segmented.keyframes(axis))
-        runs = _runs(axis, [index for index in sorted(open_slices) if not seen[index] and areas[index] >= least])
+        span = object_span(segmented.prompts, axis, self.volume.slice_count(axis))
+        open_slices = set(interval.within(span)) - set(segmented.keyframes(axis))
+        apart = [index for index in sorted(open_slices) if _area_apart(elsewhere, found, axis, index) >= least]
+        runs = _runs(axis, apart)
         track = segmented.axes[axis]
         for run in runs:
-            seed = seed_prompts(elsewhere, axis, run, (), self.seed_by)
+            beside = bool(seen[run.first : run.last + 1].any())
+            shown = elsewhere | found if beside else elsewhere
+            seed = seed_prompts(shown, axis, run, (), "mask" if beside else self.seed_by)
             assert seed is not None
             track.outdate(run)
             self.tracks.seed(track, SliceKey(axis, seed[0]), seed[1])
@@ -100,9 +107,10 @@ class Seeder:
     def _seed_axis(self, segmented: SegmentedObject, box: ObjectBox, interval: Interval, mask: BoolArray) -> bool:
         """Makes an interval of another axis ready; False where the object is not there to seed it."""
         axis = interval.axis
-        seed = seed_prompts(mask, axis, interval, segmented.prompts, self.seed_by)
+        emptied = emptied_slices(segmented.prompts, axis)
+        seed = seed_prompts(mask, axis, interval, segmented.prompts, self.seed_by, emptied)
         keyframes = segmented.keyframes(axis)
-        if seed is None and not keyframes:
+        if seed is None and emptied.issuperset(keyframes):
             if axis in segmented.axes:
                 segmented.axes[axis].lose(interval)
             return False
@@ -142,6 +150,14 @@ class Seeder:
             for start in range(0, count, _SLAB)
         ]
         return np.concatenate(slabs)
+
+
+def _area_apart(elsewhere: BoolArray, found: BoolArray, axis: Axis, index: int) -> int:
+    """Pixels of the parts of a slice of ``elsewhere`` [k, j, i] that touch nothing of ``found``."""
+    there, here = (np.take(mask, index, axis=array_dimension(axis)) for mask in (elsewhere, found))
+    if not there.any():
+        return 0
+    return int(np.count_nonzero(there & ~components_touching(there, here)))
 
 
 def _rows_of(interval: Interval, axis: Axis) -> tuple[slice, slice]:

@@ -23,6 +23,7 @@ from MedSAM2Lib.tracking.checks import (
     slice_pixel,
 )
 from MedSAM2Lib.tracking.conflicts import replaced_by, without
+from MedSAM2Lib.tracking.ending import emptied_slices
 from MedSAM2Lib.types import (
     Axis,
     BoolArray,
@@ -111,8 +112,10 @@ class RegionGrowingSession(SegmentationSession):
             prompted = prompted_slices(self._object(object_id).prompts, request.axis)
             first, last = check_range(request, prompted, self._array.shape[array_dimension(request.axis)])
             self._objects[object_id].results.clear()
-            journeys.append((object_id, prompted, range(prompted[0], last + 1)))
-            journeys.append((object_id, prompted, range(prompted[0], first - 1, -1)))
+            emptied = emptied_slices(self._objects[object_id].prompts, request.axis)
+            start = next(index for index in prompted if index not in emptied)
+            journeys.append((object_id, prompted, range(start, last + 1)))
+            journeys.append((object_id, prompted, range(start, first - 1, -1)))
         return chain.from_iterable(self._travel(each, request.axis, slices, way) for each, slices, way in journeys)
 
     def results(self, object_id: int) -> list[SliceResult]:
@@ -138,7 +141,7 @@ class RegionGrowingSession(SegmentationSession):
         return self._objects[object_id]
 
     def _travel(self, object_id: int, axis: Axis, prompted: list[int], indices: range) -> Iterator[SliceResult]:
-        mask, grey = self._prompted_mask(object_id, SliceKey(axis, prompted[0]))
+        mask, grey = self._prompted_mask(object_id, SliceKey(axis, indices[0]))
         for index in indices:
             key = SliceKey(axis, index)
             is_prompted = index in prompted
@@ -148,7 +151,7 @@ class RegionGrowingSession(SegmentationSession):
                 mask = components_touching(self._resembling(key, grey), mask)
             if not mask.any():
                 return
-            if index != prompted[0] or indices.step > 0:
+            if index != indices[0] or indices.step > 0:
                 result = self._result(object_id, key, mask, is_prompted)
                 self._objects[object_id].results[key] = result
                 yield result
@@ -161,7 +164,7 @@ class RegionGrowingSession(SegmentationSession):
             if prompt.slice != key:
                 continue
             if isinstance(prompt, MaskPrompt):
-                mask, grey = prompt.mask.copy(), float(pixels[prompt.mask].mean())
+                mask, grey = prompt.mask.copy(), float(pixels[prompt.mask].mean()) if prompt.mask.any() else 0.0
             elif isinstance(prompt, BoxPrompt):
                 mask, grey = self._grow_in_box(prompt, pixels)
             else:

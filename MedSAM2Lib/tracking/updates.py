@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from MedSAM2Lib.tracking.ending import emptied_slices, object_span
 from MedSAM2Lib.tracking.keyframes import Interval
-from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice, Update
+from MedSAM2Lib.tracking.objects import AxisTrack, SegmentedObject, StoredSlice, Update
 from MedSAM2Lib.tracking.orientations import touches_border
-from MedSAM2Lib.tracking.propagation import absent, lanes_for, propagate
+from MedSAM2Lib.tracking.propagation import Lane, absent, lanes_for, propagate
 from MedSAM2Lib.tracking.seeding import Seeder
 from MedSAM2Lib.tracking.tracks import TrackMaker, numpy_logits
 from MedSAM2Lib.types import Orientations, SliceKey, StopRule
@@ -113,8 +114,7 @@ class UpdateRunner:
             for interval in intervals:
                 track = segmented.axes[interval.axis]
                 track.tracker.remember_prompted()
-                span = (interval.first, interval.last)
-                track.lanes = lanes_for(object_id, track.tracker, *span, track.pending, track.lanes)
+                track.lanes = self._lanes(object_id, segmented, track, interval)
                 by_lane.update({id(lane): (update, track, interval.axis) for lane in track.lanes})
         lanes = [
             lane for one, _, intervals in plan.values() for each in intervals for lane in one.axes[each.axis].lanes
@@ -124,6 +124,15 @@ class UpdateRunner:
             key = SliceKey(axis, progress.record.index)
             update.slices[key] = self.tracks.stored(track, key, progress.record)
             yield Found(progress.lane.object_id, key, update.slices[key])
+
+    def _lanes(self, object_id: int, segmented: SegmentedObject, track: AxisTrack, interval: Interval) -> list[Lane]:
+        """Lanes over the slices of an interval on which the object may be, and the emptied ones that end it there."""
+        axis = interval.axis
+        span = object_span(segmented.prompts, axis, self.volume.slice_count(axis))
+        within = interval.within(Interval(axis, span.first - 1, span.last + 1))
+        track.pending.difference_update(set(range(interval.first, interval.last + 1)) - set(within))
+        emptied = emptied_slices(segmented.prompts, axis)
+        return lanes_for(object_id, track.tracker, within.first, within.last, track.pending, track.lanes, emptied)
 
     def _refit(self, segmented: SegmentedObject, update: Update, interval: Interval) -> bool:
         """A wider region for an axis on which the object runs into the border of its region; at most once."""

@@ -130,7 +130,7 @@ def test_a_mask_drawn_over_clicks_is_the_slice_voxel_for_voxel() -> None:
 def test_a_prompt_that_is_refused_replaces_nothing(engine: Callable[[], object]) -> None:
     session, object_id = session_with(engine, [MASK])
     with pytest.raises(PromptError):
-        session.add_prompt(object_id, MaskPrompt(KEY, np.zeros_like(MASK.mask)))
+        session.add_prompt(object_id, MaskPrompt(KEY, MASK.mask[:-1]))
     assert np.array_equal(session.voxel_logits(session.preview(object_id, KEY)) > 0, MASK.mask)
 
 

@@ -185,6 +185,28 @@ def test_the_second_limb_of_a_horseshoe_is_found_through_the_other_orientations(
     assert dice(masks[1], horseshoe()) > 0.98
 
 
+def test_the_first_axis_follows_the_limb_beside_its_own_once_the_others_have_shown_it() -> None:
+    session = growing_session(volume_of(horseshoe()))
+    session.add_prompt(session.add_object("kidney"), PointPrompt((7.0, 14.0, 14.0)))
+    list(session.propagate(THREE))
+    along_k = {one.key.index: session.voxel_logits(one) > 0 for one in session.results(1) if one.key.axis == "k"}
+    for index in (*range(7, 13), *range(17, 22)):
+        assert along_k[index][10:18, 4:11].all()
+        assert along_k[index][10:18, 19:26].all()
+    assert not along_k[14][:, 19:].any()  # the user's own slice stays as prompted
+    assert dice(mask_of(session, 1), horseshoe()) > 0.98
+
+
+def test_another_organ_that_no_orientation_reaches_seeds_nothing() -> None:
+    apart = horseshoe()
+    apart[3:7, :, 11:19] = False
+    session = growing_session(volume_of(apart))
+    session.add_prompt(session.add_object("left"), PointPrompt((7.0, 14.0, 14.0)))
+    list(session.propagate(THREE))
+    assert session.objects[1].axes["k"].seeds == set()
+    assert not mask_of(session, 1)[:, :, 11:].any()
+
+
 def test_an_object_that_the_first_axis_loses_is_tracked_again_where_the_others_see_it() -> None:
     session, truth = dim_in_the_middle()
     seen = {}

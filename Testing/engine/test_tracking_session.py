@@ -327,7 +327,6 @@ BAD_PROMPTS: list[tuple[Callable[[], Prompt], str]] = [
     (lambda: BoxPrompt((2, 2, 3), (9, 9, 4)), "E_BOX_SLICE"),
     (lambda: BoxPrompt((2, 2, 3), (2, 9, 3)), "E_BOX_AREA"),
     (lambda: BoxPrompt((2, 2, 3), (90, 9, 3)), "E_PROMPT_OUTSIDE"),
-    (lambda: MaskPrompt(SliceKey("k", 3), np.zeros((28, 32), dtype=bool)), "E_MASK_EMPTY"),
     (lambda: MaskPrompt(SliceKey("k", 3), np.ones((28, 31), dtype=bool)), "E_MASK_SHAPE"),
     (lambda: MaskPrompt(SliceKey("k", 20), np.ones((28, 32), dtype=bool)), "E_PROMPT_OUTSIDE"),
 ]
