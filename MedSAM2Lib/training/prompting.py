@@ -36,7 +36,7 @@ class Prompt:
     def of(points: list[tuple[float, float]], labels: list[int]) -> Prompt:
         """A prompt of these points, padded."""
         padded = np.zeros((POINT_SLOTS, 2), dtype=np.float32)
-        padded[: len(points)] = points
+        padded[: len(points)] = np.reshape(points, (-1, 2))
         numbers = np.full(POINT_SLOTS, -1, dtype=np.int64)
         numbers[: len(labels)] = labels
         return Prompt(padded, numbers)
@@ -107,6 +107,18 @@ def random_prompt(rng: np.random.Generator, mask: Mask, kind: str | None = None)
     inside = rng.random() < 0.6
     point = inner_click(rng, mask) if inside else outer_click(rng, mask)
     return Prompt.of([*box, point], [2, 3, int(inside)])
+
+
+def prompt_or_denial(rng: np.random.Generator, mask: Mask) -> Prompt:
+    """A prompt of a random kind; where the object is absent, two negative clicks, as a user says "not here"."""
+    if mask.any():
+        return random_prompt(rng, mask)
+    return Prompt.of([random_point(rng, ~mask), random_point(rng, ~mask)], [0, 0])
+
+
+def box_or_nothing(rng: np.random.Generator, mask: Mask) -> Prompt:
+    """A box round the object where there is one."""
+    return Prompt.of(jittered_box(rng, mask), [2, 3]) if mask.any() else Prompt.of([], [])
 
 
 def correction(rng: np.random.Generator, before: Prompt, truth: Mask, predicted: Mask) -> Prompt:

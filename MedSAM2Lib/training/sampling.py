@@ -17,6 +17,8 @@ from MedSAM2Lib.training.tissues import Tissue
 
 LEAST_KEY_AREA = 9
 LEAST_PIECE_SHARE = 0.85
+LARGEST_SIDE = 128.0
+SMALLEST_CLICK_SIDE = 14.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,12 @@ def _draw_target(rng: np.random.Generator, body: Body, leave: bool) -> TargetCho
     weights *= np.where(np.isin(kinds, (Tissue.ORGAN, Tissue.LESION)), 3.0, 1.0)
     target = int(rng.choice(len(kinds), p=weights / weights.sum()))
     axis = int(rng.choice(3, p=[0.6, 0.2, 0.2]))
+    return choose_slice(rng, body, target, axis, leave)
+
+
+def choose_slice(rng: np.random.Generator, body: Body, target: int, axis: int, leave: bool) -> TargetChoice | None:
+    """A key slice of an object along an axis; None where the object is not nearly in one piece there."""
+    volume = body.volume
     box, mask = body.object_mask(target)
     order = (axis, *(other for other in range(3) if other != axis))
     mask = mask.transpose(order)
@@ -157,13 +165,13 @@ def choose_window(
     """The square window (top, left, width) in voxels round the object on the key slice.
 
     The width is 1.35 to 5 times the longer side of the object, mostly below 2.5, at times less than the object when
-    ``centre`` (a click) is given, for a click knows no scale. Half of the windows are moved back inside the slice.
+    ``centre`` is given. Half of the windows are moved back inside the slice.
     """
     height, width = choice.rows[1] - choice.rows[0], choice.columns[1] - choice.columns[0]
     zoom = float(rng.uniform(1.35, 2.3)) if rng.random() < 0.65 else float(np.exp(rng.uniform(np.log(1.35), np.log(5))))
     if centre is not None and rng.random() < 0.15:
         zoom = float(rng.uniform(0.7, 1.35))
-    side = float(np.clip(zoom * max(height, width), 9.0, 128.0))
+    side = float(np.clip(zoom * max(height, width), 9.0, LARGEST_SIDE))
     middle_row = 0.5 * (choice.rows[0] + choice.rows[1])
     middle_column = 0.5 * (choice.columns[0] + choice.columns[1])
     if centre is not None:
@@ -175,3 +183,27 @@ def choose_window(
         top = float(np.clip(top, 0, max(0.0, sides[0] - side)))
         left = float(np.clip(left, 0, max(0.0, sides[1] - side)))
     return top, left, side
+
+
+def choose_click_window(
+    rng: np.random.Generator, choice: TargetChoice, click: tuple[float, float], zooms: tuple[float, float]
+) -> tuple[float, float, float]:
+    """The square window (top, left, width) centred on a click (row, column), as a click is first looked at.
+
+    A click knows no scale: the width is the object's longer side times a number between ``zooms``, all scales alike.
+    """
+    longer = max(choice.rows[1] - choice.rows[0], choice.columns[1] - choice.columns[0])
+    zoom = float(np.exp(rng.uniform(np.log(zooms[0]), np.log(zooms[1]))))
+    side = float(np.clip(zoom * longer, SMALLEST_CLICK_SIDE, LARGEST_SIDE))
+    return click[0] - 0.5 * side, click[1] - 0.5 * side, side
+
+
+def click_on(rng: np.random.Generator, body: Body, choice: TargetChoice) -> tuple[float, float]:
+    """A click (row, column), in voxel edges, on a voxel of the object on its key slice; more often deep inside."""
+    box, mask = body.object_mask(choice.target)
+    section = np.take(mask, choice.key - box[choice.axis].start, axis=choice.axis)
+    depth = ndimage.distance_transform_edt(np.pad(section, 1))[1:-1, 1:-1]
+    chances = depth.ravel() ** 1.5
+    row, column = divmod(int(rng.choice(chances.size, p=chances / chances.sum())), section.shape[1])
+    starts = [part.start for axis, part in enumerate(box) if axis != choice.axis]
+    return starts[0] + row + float(rng.uniform(0.2, 0.8)), starts[1] + column + float(rng.uniform(0.2, 0.8))
