@@ -37,11 +37,14 @@ class LabelVolume:
         labels: [K, J, I] uint8, 0 outside the body.
         tissues: [L] uint8, the ``Tissue`` of every label.
         targets: [N, L] bool, the labels that make up each object worth segmenting.
+        contacts: [L, L] bool, which labels touch, where organs lie as in people: then tissues are rendered with related
+            brightness, and contrast is certain only where labels touch. ``None``: any organ may lie anywhere.
     """
 
     labels: NDArray[np.uint8]
     tissues: NDArray[np.uint8]
     targets: BoolArray
+    contacts: BoolArray | None = None
 
 
 def make_label_volume(seed: int) -> LabelVolume:
@@ -64,11 +67,11 @@ def make_label_volume(seed: int) -> LabelVolume:
     paint_ribs(canvas, trunk)
     paint_spine(canvas, trunk)
     paint_lesions(canvas)
-    return _finish(canvas)
+    return finish(canvas)
 
 
-def _finish(canvas: Canvas) -> LabelVolume:
-    """Drop targets that later shapes have covered."""
+def finish(canvas: Canvas) -> LabelVolume:
+    """The body as painted, without targets that later shapes have covered."""
     split_pieces(canvas)
     counts = np.bincount(canvas.labels.ravel(), minlength=len(canvas.tissues))
     targets = np.zeros((len(canvas.targets), len(canvas.tissues)), dtype=bool)

@@ -33,7 +33,7 @@ class Look:
     width: float = 1.0
 
 
-def _keep_contrast(
+def keep_contrast(
     rng: np.random.Generator, levels: FloatArray, in_target: NDArray[np.bool_], least: float
 ) -> FloatArray:
     """Move every other label away from the target's labels until ``least`` lies between them."""
@@ -75,7 +75,7 @@ def hounsfield_look(rng: np.random.Generator, tissues: NDArray[np.uint8], in_tar
     if abs(middle - centre) > 0.45 * width:
         centre, width = (middle + rng.uniform(0, 300), float(rng.uniform(900, 2000)))
     least = max(float(rng.uniform(10, 45)), 0.035 * width)
-    values = _keep_contrast(rng, values, in_target, least)
+    values = keep_contrast(rng, values, in_target, least)
     noise = min(float(np.exp(rng.uniform(np.log(2), np.log(30)))), 1.1 * least)
     levels = (values - centre) / width + 0.5
     return Look(levels.astype(np.float32), textures / np.float32(width), least / width, noise / width, centre, width)
@@ -88,7 +88,7 @@ def free_look(rng: np.random.Generator, tissues: NDArray[np.uint8], in_target: N
         values = (0.5 + (values - 0.5) * rng.uniform(0.3, 1.0)).astype(np.float32)
     values[tissues == Tissue.OUTSIDE] = rng.uniform(0, 0.05) if rng.random() < 0.85 else rng.uniform(0, 1)
     least = float(rng.uniform(0.06, 0.2))
-    values = _keep_contrast(rng, values, in_target, least)
+    values = keep_contrast(rng, values, in_target, least)
     textures = rng.uniform(0, 0.6 * least, len(tissues)) * (rng.random(len(tissues)) < 0.6)
     noise = min(float(np.exp(rng.uniform(np.log(0.004), np.log(0.12)))), 1.0 * least)
     return Look(values, textures.astype(np.float32), least, noise)

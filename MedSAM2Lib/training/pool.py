@@ -1,6 +1,7 @@
 """A pool of label volumes on disk: made once, read back at every run.
 
-Files are ``body-<seed>.npz`` with the arrays of ``LabelVolume``.
+Files are ``body-<seed>-v<version>.npz`` with the arrays of ``LabelVolume``. The version is the generator's, so bodies
+of an older generator are never taken for the present one's.
 """
 
 from __future__ import annotations
@@ -10,27 +11,43 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSAM2Lib.training.anatomy import LabelVolume, make_label_volume
+from MedSAM2Lib.training.abdomen import make_abdomen
+from MedSAM2Lib.training.anatomy import GRID_SHAPE, LabelVolume, make_label_volume
 
+GENERATOR_VERSION = 2
 HELD_OUT_FROM = 900_000
+ALL_GEOMETRIC_FROM = 910_000
+
+
+def make_body(seed: int) -> LabelVolume:
+    """The body of a seed: an abdomen for two seeds of three, else geometric anatomy; only that from seed 910,000 on.
+
+    Those last seeds are the evaluation's, whose objects must not change with the training's bodies.
+    """
+    if seed >= ALL_GEOMETRIC_FROM or seed % 3 == 2:
+        return make_label_volume(seed)
+    return make_abdomen(seed, GRID_SHAPE)
 
 
 def body_path(folder: Path, seed: int) -> Path:
     """Where the body of that seed lies."""
-    return folder / f"body-{seed:06d}.npz"
+    return folder / f"body-{seed:06d}-v{GENERATOR_VERSION}.npz"
 
 
 def save_body(volume: LabelVolume, path: Path) -> None:
     """Write one body; a half-written file never appears under its name."""
     part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, labels=volume.labels, tissues=volume.tissues, targets=volume.targets)
+    contacts = np.zeros((0, 0), dtype=bool) if volume.contacts is None else volume.contacts
+    np.savez_compressed(part, labels=volume.labels, tissues=volume.tissues, targets=volume.targets, contacts=contacts)
     part.replace(path)
 
 
 def load_body(path: Path) -> LabelVolume:
     """Read one body back."""
     with np.load(path) as arrays:
-        return LabelVolume(arrays["labels"], arrays["tissues"], arrays["targets"])
+        contacts = arrays["contacts"]
+        anatomical = contacts if contacts.size else None
+        return LabelVolume(arrays["labels"], arrays["tissues"], arrays["targets"], anatomical)
 
 
 def fill_pool(folder: Path, seeds: range) -> list[Path]:
@@ -39,7 +56,7 @@ def fill_pool(folder: Path, seeds: range) -> list[Path]:
     paths = [body_path(folder, seed) for seed in seeds]
     for seed, path in zip(seeds, paths):
         if not path.exists():
-            save_body(make_label_volume(seed), path)
+            save_body(make_body(seed), path)
     return paths
 
 

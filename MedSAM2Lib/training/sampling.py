@@ -17,6 +17,16 @@ from MedSAM2Lib.training.tissues import Tissue
 
 LEAST_KEY_AREA = 9
 LEAST_PIECE_SHARE = 0.85
+FAVOURED = (
+    Tissue.ORGAN,
+    Tissue.LESION,
+    Tissue.LIVER,
+    Tissue.SPLEEN,
+    Tissue.KIDNEY,
+    Tissue.BILE,
+    Tissue.WALL,
+    Tissue.PANCREAS,
+)
 LARGEST_SIDE = 128.0
 SMALLEST_CLICK_SIDE = 14.0
 
@@ -95,12 +105,12 @@ def _draw_target(rng: np.random.Generator, body: Body, leave: bool) -> TargetCho
     """An object, an axis and a key slice; with ``leave`` the key slice lies in the outer third of the object.
 
     Kinds of tissue are drawn with equal chances first, so that many small vertebrae do not crowd out the organs; organs
-    and lesions count double.
+    and lesions count three times.
     """
     volume = body.volume
     kinds = np.array([int(target_tissue(volume, index)) for index in range(len(volume.targets))])
     weights = np.array([1.0 / np.sum(kinds == kind) for kind in kinds])
-    weights *= np.where(np.isin(kinds, (Tissue.ORGAN, Tissue.LESION)), 3.0, 1.0)
+    weights *= np.where(np.isin(kinds, FAVOURED), 3.0, 1.0)
     target = int(rng.choice(len(kinds), p=weights / weights.sum()))
     axis = int(rng.choice(3, p=[0.6, 0.2, 0.2]))
     return choose_slice(rng, body, target, axis, leave)
@@ -169,8 +179,8 @@ def choose_window(
     """
     height, width = choice.rows[1] - choice.rows[0], choice.columns[1] - choice.columns[0]
     zoom = float(rng.uniform(1.35, 2.3)) if rng.random() < 0.65 else float(np.exp(rng.uniform(np.log(1.35), np.log(5))))
-    if centre is not None and rng.random() < 0.15:
-        zoom = float(rng.uniform(0.7, 1.35))
+    if centre is not None and rng.random() < 0.5:
+        zoom = float(np.exp(rng.uniform(np.log(0.4), np.log(6.0))))
     side = float(np.clip(zoom * max(height, width), 9.0, LARGEST_SIDE))
     middle_row = 0.5 * (choice.rows[0] + choice.rows[1])
     middle_column = 0.5 * (choice.columns[0] + choice.columns[1])

@@ -5,6 +5,7 @@ Everything is in voxels of one grid, arrays and coordinates in the order (k, j, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import ndimage
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 Region = tuple[slice, slice, slice]
+MakeField = Callable[[np.random.Generator, tuple[int, ...], tuple[int, ...]], FloatArray]
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], knots: tuple[int, ...]) -> FloatArray:
@@ -22,6 +24,15 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], knots: tuple[
     factors = [size / knot for size, knot in zip(shape, knots)]
     field = ndimage.zoom(coarse, factors, order=3, mode="nearest", grid_mode=True)
     return np.ascontiguousarray(field[tuple(slice(0, size) for size in shape)], dtype=np.float32)
+
+
+def quick_field(rng: np.random.Generator, shape: tuple[int, ...], knots: tuple[int, ...]) -> FloatArray:
+    """As ``smooth_field`` but for rounding, axis by axis: some ten times as fast on volumes."""
+    field = rng.standard_normal(knots).astype(np.float32)
+    for size, knot in zip(shape, knots):
+        spline = ndimage.zoom(np.eye(knot), (size / knot, 1), order=3, mode="nearest", grid_mode=True)[:size]
+        field = np.tensordot(field, spline.astype(np.float32), axes=(0, 1))
+    return np.ascontiguousarray(field)
 
 
 def rotation_matrix(rng: np.random.Generator) -> FloatArray:
@@ -49,11 +60,13 @@ class WarpedGrid:
         return depth, height, width
 
     @staticmethod
-    def random(rng: np.random.Generator, shape: tuple[int, int, int], amplitude: float) -> WarpedGrid:
+    def random(
+        rng: np.random.Generator, shape: tuple[int, int, int], amplitude: float, make_field: MakeField = smooth_field
+    ) -> WarpedGrid:
         """Coordinates with a displacement of about ``amplitude`` voxels (standard deviation)."""
         plain = np.stack(np.meshgrid(*(np.arange(size, dtype=np.float32) for size in shape), indexing="ij"))
         knots = tuple(max(3, size // 14) for size in shape)
-        shift = np.stack([smooth_field(rng, shape, knots) for _ in range(3)]) * np.float32(amplitude)
+        shift = np.stack([make_field(rng, shape, knots) for _ in range(3)]) * np.float32(amplitude)
         return WarpedGrid(plain + shift, float(np.abs(shift).max()))
 
     def region(self, centre: FloatArray, radius: float) -> Region:

@@ -28,6 +28,19 @@ class Tissue(IntEnum):
     VESSEL = 12
     LESION = 13
     CONTENT = 14
+    LIVER = 15
+    SPLEEN = 16
+    KIDNEY = 17
+    MEDULLA = 18
+    PANCREAS = 19
+    ADRENAL = 20
+    BILE = 21
+    ARTERY = 22
+    VEIN = 23
+    HEART = 24
+    CYST = 25
+    STOOL = 26
+    TABLE = 27
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,19 @@ LOOKS: dict[Tissue, TissueLook] = {
     Tissue.VESSEL: TissueLook(30.0, 320.0, 0.0, 8.0),
     Tissue.LESION: TissueLook(-15.0, 160.0, 0.0, 25.0),
     Tissue.CONTENT: TissueLook(-120.0, 120.0, 10.0, 120.0),
+    Tissue.LIVER: TissueLook(40.0, 65.0, 0.0, 5.0),
+    Tissue.SPLEEN: TissueLook(35.0, 55.0, 0.0, 4.0),
+    Tissue.KIDNEY: TissueLook(15.0, 40.0, 0.0, 8.0),
+    Tissue.MEDULLA: TissueLook(12.0, 38.0, 0.0, 8.0),
+    Tissue.PANCREAS: TissueLook(0.0, 48.0, 4.0, 22.0),
+    Tissue.ADRENAL: TissueLook(0.0, 35.0, 0.0, 6.0),
+    Tissue.BILE: TissueLook(0.0, 20.0, 0.0, 3.0),
+    Tissue.ARTERY: TissueLook(30.0, 50.0, 0.0, 4.0),
+    Tissue.VEIN: TissueLook(30.0, 50.0, 0.0, 4.0),
+    Tissue.HEART: TissueLook(30.0, 50.0, 0.0, 5.0),
+    Tissue.CYST: TissueLook(-5.0, 25.0, 0.0, 3.0),
+    Tissue.STOOL: TissueLook(-60.0, 70.0, 20.0, 140.0),
+    Tissue.TABLE: TissueLook(-200.0, 250.0, 0.0, 60.0),
 }
 
 SOFT_TISSUES = frozenset({Tissue.ORGAN, Tissue.LESION, Tissue.WALL, Tissue.MUSCLE})

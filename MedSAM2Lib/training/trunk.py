@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from MedSAM2Lib.training.canvas import WHOLE, Canvas
-from MedSAM2Lib.training.shapes import BoolArray, FloatArray, smooth_field, tube
+from MedSAM2Lib.training.shapes import BoolArray, FloatArray, MakeField, smooth_field, tube
 from MedSAM2Lib.training.tissues import Tissue
 
 
@@ -29,7 +29,7 @@ class Trunk:
         return np.array(np.unravel_index(flat, self.cavity.shape), dtype=np.float32)
 
 
-def paint_trunk(canvas: Canvas) -> Trunk:
+def paint_trunk(canvas: Canvas, make_field: MakeField = smooth_field) -> Trunk:
     """Body surface, fat, muscle wall and the fatty cavity within."""
     k, j, i = canvas.grid.coordinates
     half_height, half_width = canvas.uniform(36, 52), canvas.uniform(46, 61)
@@ -40,7 +40,7 @@ def paint_trunk(canvas: Canvas) -> Trunk:
         np.abs((i - centre[1]) / (half_width * taper)) ** exponent
     )
     level = level ** (1 / exponent)
-    fat: FloatArray = canvas.uniform(0.04, 0.22) + np.float32(0.02) * smooth_field(
+    fat: FloatArray = canvas.uniform(0.04, 0.22) + np.float32(0.02) * make_field(
         canvas.rng, canvas.grid.shape, (4, 6, 6)
     )
     muscle = canvas.uniform(0.06, 0.14)

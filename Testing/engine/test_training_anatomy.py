@@ -58,7 +58,7 @@ def test_bodies_survive_the_pool_and_are_not_made_twice(tmp_path: Path) -> None:
     written = path.stat().st_mtime_ns
     assert fill_pool(tmp_path, range(3, 4)) == [path]
     assert path.stat().st_mtime_ns == written
-    assert [file.name for file in tmp_path.iterdir()] == ["body-000003.npz"]
+    assert [file.name for file in tmp_path.iterdir()] == [body_path(tmp_path, 3).name]
     read = load_body(path)
     for name in ("labels", "tissues", "targets"):
         assert np.array_equal(getattr(read, name), getattr(label_volume(), name))
