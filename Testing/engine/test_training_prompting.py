@@ -12,8 +12,10 @@ from MedSAM2Lib.training.prompting import (
     PROMPT_KINDS,
     PROMPT_SHARES,
     Prompt,
+    box_or_nothing,
     correction,
     deepest_point,
+    prompt_or_denial,
     random_prompt,
     tight_box,
 )
@@ -87,3 +89,11 @@ def test_a_perfect_mask_or_a_full_prompt_gets_no_correction() -> None:
     assert correction(np.random.default_rng(0), before, truth, truth) is before
     full = Prompt.of([(20, 20)] * POINT_SLOTS, [1] * POINT_SLOTS)
     assert correction(np.random.default_rng(0), full, truth, ~truth) is full
+
+
+def test_where_the_object_is_not_there_clicks_deny_it_and_no_box_is_drawn() -> None:
+    nothing = np.zeros((24, 24), dtype=bool)
+    assert prompt_or_denial(np.random.default_rng(0), nothing).labels.tolist() == [0, 0, -1, -1, -1]
+    assert (box_or_nothing(np.random.default_rng(0), nothing).labels == -1).all()
+    assert box_or_nothing(np.random.default_rng(0), blob(0)).labels.tolist() == [2, 3, -1, -1, -1]
+    assert (prompt_or_denial(np.random.default_rng(0), blob(0)).labels > 0).any()

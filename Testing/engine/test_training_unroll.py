@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,16 +38,25 @@ def unroll(plan: MemoryPlan, clips: ClipBatch | None = None, seed: int = 0) -> l
     return ClipUnroller(network(), clips or batch(), plan, np.random.default_rng(seed)).run()
 
 
-class Watched(ClipUnroller):
-    """Keeps what every slice was shown."""
+class WatchedNetwork:
+    """A network that keeps every memory that it is shown."""
 
-    def __init__(self, plan: MemoryPlan, frames: int = 6) -> None:
-        super().__init__(network(), batch(frames), plan, np.random.default_rng(0))
+    def __init__(self) -> None:
         self.shown: list[MemorySequence] = []
 
-    def _shown(self, frame: int) -> MemorySequence:
-        self.shown.append(super()._shown(frame))
-        return self.shown[-1]
+    def __getattr__(self, name: str) -> Any:
+        return getattr(network(), name)
+
+    def attend_memory(self, top: torch.Tensor, memory: MemorySequence) -> torch.Tensor:
+        self.shown.append(memory)
+        return network().attend_memory(top, memory)
+
+
+def shown_by(plan: MemoryPlan, frames: int = 6) -> list[MemorySequence]:
+    """What the slices of a batch are shown, one after the other."""
+    watched = WatchedNetwork()
+    ClipUnroller(watched, batch(frames), plan, np.random.default_rng(0)).run()  # type: ignore[arg-type]
+    return watched.shown
 
 
 def rows_shown(sequence: MemorySequence) -> list[int]:
@@ -59,34 +69,31 @@ def rows_shown(sequence: MemorySequence) -> list[int]:
 
 @torch.no_grad()
 def test_slices_see_the_prompted_map_and_the_nearest_ones_with_their_rows() -> None:
-    watched = Watched(MemoryPlan())
-    watched.run()
-    assert [rows_shown(shown) for shown in watched.shown] == [[3], [3, 0], [3, 0, 1], [3, 0, 1, 2], [3, 0, 1, 2]]
+    shown = shown_by(MemoryPlan())
+    assert [rows_shown(one) for one in shown] == [[3], [3, 0], [3, 0, 1], [3, 0, 1, 2], [3, 0, 1, 2]]
     pieces = TINY.model_dim // TINY.memory_dim
-    assert [shown.pointer_token_count for shown in watched.shown] == [pieces * count for count in (1, 2, 3, 4, 4)]
+    assert [one.pointer_token_count for one in shown] == [pieces * count for count in (1, 2, 3, 4, 4)]
 
 
 @torch.no_grad()
 def test_shuffled_memories_take_any_row_once_but_the_prompted_one_keeps_its_own() -> None:
-    watched = Watched(MemoryPlan(shuffled=True))
-    watched.run()
-    rows = [rows_shown(shown) for shown in watched.shown]
+    rows = [rows_shown(one) for one in shown_by(MemoryPlan(shuffled=True))]
     assert all(row[0] == 3 and len(set(row)) == len(row) for row in rows)
     assert rows[-1] != [3, 0, 1, 2] or rows[-2] != [3, 0, 1, 2]
 
 
 @torch.no_grad()
-def test_timeless_memories_share_the_prompted_row_but_for_the_neighbour() -> None:
-    watched = Watched(MemoryPlan(timeless=True))
-    watched.run()
-    assert [rows_shown(shown) for shown in watched.shown] == [[3], [3, 0], [3, 0, 3], [3, 0, 3, 3], [3, 0, 3, 3]]
+def test_dropped_memories_shorten_what_is_shown_but_never_the_prompt() -> None:
+    assert all(rows_shown(one) == [3] for one in shown_by(MemoryPlan(drop_share=1.0)))
 
 
 @torch.no_grad()
-def test_dropped_memories_shorten_what_is_shown_but_never_the_prompt() -> None:
-    watched = Watched(MemoryPlan(drop_share=1.0))
-    watched.run()
-    assert all(rows_shown(shown) == [3] for shown in watched.shown)
+def test_a_second_prompted_slice_is_in_sight_of_all_tracked_ones() -> None:
+    for second, tracked in (("prompted", 4), ("corrected", 5)):
+        shown = shown_by(MemoryPlan(second=second))  # type: ignore[arg-type]
+        rows = [rows_shown(one) for one in shown]
+        assert len(rows) == tracked
+        assert all(row[:2] == [3, 3] for row in rows[-4:])
 
 
 @torch.no_grad()
@@ -141,7 +148,7 @@ def test_the_learning_rate_warms_up_and_falls_to_its_last_share() -> None:
 
 
 def test_single_slices_come_first_and_then_alternate_with_clips_that_get_longer() -> None:
-    config = ScheduleConfig(10_000)
+    config = ScheduleConfig(10_000, set_share=0.0)
     assert all(step_plan(config, 0, step, 500).clips.frames == 1 for step in range(10))
     middle = {step_plan(config, 0, step, 4000).clips.frames for step in range(1, 60, 2)}
     late = {step_plan(config, 0, step, 9000).clips.frames for step in range(1, 60, 2)}
@@ -153,6 +160,20 @@ def test_single_slices_come_first_and_then_alternate_with_clips_that_get_longer(
     assert plans == [step_plan(config, 0, step, 9000) for step in range(1, 400, 2)]
 
 
+def test_memories_take_their_shares_of_a_warm_start_from_its_first_step() -> None:
+    config = ScheduleConfig.warm_start(10_000)
+    plans = [step_plan(config, 0, step, 0) for step in range(2000)]
+    assert np.mean([plan.clips.frames == 1 for plan in plans]) == 0.5
+    clips = [plan for plan in plans if plan.clips.frames > 1]
+    for kind, share in (("set", config.set_share), ("self-sorting", config.sorted_share)):
+        assert np.mean([plan.memory.kind == kind for plan in clips]) == pytest.approx(share, abs=0.05)
+    assert all(plan.clips.unordered == (plan.memory.kind == "set") for plan in plans)
+    sorted_plans = [plan.memory for plan in clips if plan.memory.kind == "self-sorting"]
+    assert {plan.second for plan in sorted_plans} == {"", "prompted", "corrected"}
+    assert min(plan.bank.capacity for plan in sorted_plans) == 2
+    assert config.peak_rate < ScheduleConfig(10_000).peak_rate
+
+
 def test_dice_counts_voxels_and_two_empty_masks_agree() -> None:
     one = torch.tensor([[True, True, False], [False, False, False]])
     other = torch.tensor([[True, False, False], [False, False, False]])
@@ -160,7 +181,7 @@ def test_dice_counts_voxels_and_two_empty_masks_agree() -> None:
 
 
 def test_validation_scores_lie_between_zero_and_one_and_repeat() -> None:
-    validator = Validator([body()], TINY.image_size, slices=3, clips=3, frames=4)
+    validator = Validator([body()], TINY.image_size, slices=3, clips=3, frames=4, sets=2)
     judged = Sam2Network(TINY).eval()
     first = validator.score(judged).as_dict()
     assert first == pytest.approx(validator.score(judged).as_dict(), nan_ok=True)
