@@ -179,8 +179,8 @@ def choose_window(
     """
     height, width = choice.rows[1] - choice.rows[0], choice.columns[1] - choice.columns[0]
     zoom = float(rng.uniform(1.35, 2.3)) if rng.random() < 0.65 else float(np.exp(rng.uniform(np.log(1.35), np.log(5))))
-    if centre is not None and rng.random() < 0.5:
-        zoom = float(np.exp(rng.uniform(np.log(0.4), np.log(6.0))))
+    if centre is not None and rng.random() < 0.15:
+        zoom = float(rng.uniform(0.7, 1.35))
     side = float(np.clip(zoom * max(height, width), 9.0, LARGEST_SIDE))
     middle_row = 0.5 * (choice.rows[0] + choice.rows[1])
     middle_column = 0.5 * (choice.columns[0] + choice.columns[1])
