@@ -66,12 +66,12 @@ def test_only_the_best_of_the_three_candidates_counts_beside_token_zero() -> Non
     assert swapped.mask.item() > first.mask.item() + 5
 
 
-def test_predicted_iou_is_held_to_the_iou_reached_by_every_token() -> None:
+def test_predicted_iou_is_held_to_the_iou_reached_by_every_token_by_its_squared_error() -> None:
     truth = torch.zeros(1, 32, 32)
     truth[:, :16] = 1
     everything = torch.full((1, 4, 8, 8), 5.0)
     loss = frame_loss(decoding(everything, torch.tensor([[0.5, 0.7, 0.3, 0.5]]), 10.0), truth)
-    assert loss.iou.item() == pytest.approx(0.1, abs=1e-5)
+    assert loss.iou.item() == pytest.approx(0.02, abs=1e-5)
     assert loss.reached_iou.item() == pytest.approx(0.5)
 
 
