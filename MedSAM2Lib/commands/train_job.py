@@ -1,71 +1,192 @@
-"""The work of `medsam2 train`: configuration, starting weights, bodies, and the loop."""
+"""The work of `medsam2 train`: what is asked for, checked against the folder; then weights, data, and the loop."""
 
 from __future__ import annotations
 
+import math
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from MedSAM2Lib.commands.train import TrainOptions
-from MedSAM2Lib.errors import InputError
+from MedSAM2Lib.commands.train import PackageOptions, TrainOptions
+from MedSAM2Lib.commands.train_data import TrainingData, case_data, synthetic_data
+from MedSAM2Lib.errors import InputError, OutputError
 from MedSAM2Lib.network.config import NetworkConfig
-from MedSAM2Lib.training.configuration import PRECISIONS, TrainingConfig, override, read_settings, training_config
-from MedSAM2Lib.training.loop import RunConfig, Trainer
-from MedSAM2Lib.training.pool import HELD_OUT_FROM, fill_pool, load_body
-from MedSAM2Lib.training.sampling import Body
+from MedSAM2Lib.tracking.device import choose_device, is_out_of_memory, no_memory
+from MedSAM2Lib.training.configuration import TrainingConfig, override, read_settings, training_config
+from MedSAM2Lib.training.cost import cost_of
+from MedSAM2Lib.training.loop import Trainer, report_line
+from MedSAM2Lib.training.package import package
+from MedSAM2Lib.training.run_folder import RunFolder, RunNotes
 from MedSAM2Lib.training.starting import Start, fitting_start
+from MedSAM2Lib.weights.catalogue import EMBEDDED
 from MedSAM2Lib.weights.loading import load_network
+
+INTERRUPTED = 130
+MODEL_NAME = "model.safetensors"
+LARGE_FROM = 512
+"""Side of the input from which a checkpoint is trained in small batches."""
+
+
+def run_packaging(options: PackageOptions) -> int:
+    """Writes a run's model file; returns the exit code. Raises MedSAM2Error."""
+    limit = {} if not options.any_size else {"limit": None}
+    size = package(options.run, options.out, options.name, options.version, **limit)
+    print(f"{options.out}: {size / 1e6:.1f} MB")
+    return 0
 
 
 def run_training(options: TrainOptions) -> int:
     """Trains to the end of the schedule; returns the exit code. Raises MedSAM2Error."""
-    settings = read_settings(options.config)
-    override(settings, options.changes)
-    config = training_config(settings)
-    start = None if options.start is None else Start.of(load_network(options.start))
-    network = _network(config, start)
+    folder = RunFolder(options.out)
+    device = choose_device(options.device)
+    told = _told_before(folder, options.resume)
+    if told is not None:
+        options = options.continuing(told.get("begun") or {})
+    goes_on = told is not None and folder.checkpoint.exists()
+    start = _start(options, goes_on)
+    settings = _settings(options, told, start)
+    config = _resolved(training_config(settings), device)
+    network = _network(config, start, told)
+    data = synthetic_data(config) if options.data is None else case_data(options.data)
+    if told is not None:
+        folder.check_same(config, network, start, data.told)
+    _make_folder(options.out)
+    _announce(network, config, device, start)
+    begun = {"data": _text(options.data), "start": options.start, "image_size": options.image_size}
+    notes = RunNotes(options.command, data.told, settings, begun)
+    return _train(options, config, network, start, data, notes, device, goes_on)
+
+
+def _train(
+    options: TrainOptions,
+    config: TrainingConfig,
+    network: NetworkConfig,
+    start: Start | None,
+    data: TrainingData,
+    notes: RunNotes,
+    device: torch.device,
+    goes_on: bool,
+) -> int:
     torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    pool = Path(config.pool)
-    trainer = Trainer(
-        network_config=network,
-        config=_run_config(options, config),
-        bodies=_bodies(pool, range(config.bodies)),
-        held_out=_bodies(pool, range(HELD_OUT_FROM, HELD_OUT_FROM + config.held_out)),
-        start=start,
-    )
-    if options.resume:
-        trainer.resume()
-    trainer.run()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        maker, validator = data.make(config, network, report_line)
+        trainer = Trainer(network, config, options.out, maker, validator, start, notes, device)
+        if goes_on:
+            trainer.resume()
+        trainer.run()
+    except KeyboardInterrupt:
+        report_line(_stopped(options.out))
+        return INTERRUPTED
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise no_memory(device) from error
+        raise
+    model = options.out / MODEL_NAME
+    package(options.out, model, options.out.name, "0", limit=None)
+    report_line(f"done: {model}, for --model of the other commands")
     return 0
 
 
-def _network(config: TrainingConfig, start: Start | None) -> NetworkConfig:
-    if config.network is None and start is None:
-        raise InputError("E_NO_NETWORK", "The configuration names no network: give one, or starting weights by --from.")
-    if start is None:
-        assert config.network is not None
+def _stopped(out: Path) -> str:
+    """What was kept of an interrupted run, and how it goes on."""
+    if RunFolder(out).described() is None:
+        return "interrupted before the first step: give the same command again"
+    return f"interrupted; what was saved last is kept. Go on with: medsam2 train --resume --out {out}"
+
+
+def _told_before(folder: RunFolder, resume: bool) -> dict[str, Any] | None:
+    """What the run in the folder was begun with, for one that goes on. Raises InputError."""
+    if not resume:
+        folder.check_new()
+        return None
+    told = folder.described()
+    if told is None:
+        raise InputError(
+            "E_NO_CHECKPOINT",
+            "There is no training run in {folder} to resume: leave out --resume, or give the run's own folder.",
+            folder=folder.path,
+        )
+    return told
+
+
+def _start(options: TrainOptions, goes_on: bool) -> Start | None:
+    """The starting weights; a run that goes on from a checkpoint only needs them where it is asked whether they fit."""
+    if goes_on:
+        return None
+    name = options.start or (EMBEDDED if options.data is not None else None)
+    return None if name is None else Start.of(load_network(name, image_size=options.image_size))
+
+
+def _settings(options: TrainOptions, told: dict[str, Any] | None, start: Start | None) -> dict[str, Any]:
+    kept = None if told is None else told.get("settings")
+    if options.config is None and kept is not None:
+        settings = dict(kept)
+    else:
+        settings = read_settings(options.config or _usual_config(options, start))
+    override(settings, options.changes)
+    return settings
+
+
+def _usual_config(options: TrainOptions, start: Start | None) -> str:
+    if options.data is None:
+        return "embedded"
+    return "finetune-large" if start is not None and start.config.image_size >= LARGE_FROM else "finetune"
+
+
+def _resolved(config: TrainingConfig, device: torch.device) -> TrainingConfig:
+    """``auto`` and -1 as what they mean on this machine."""
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    workers = config.workers if config.workers >= 0 else max(1, (os.cpu_count() or 2) - 1)
+    return replace(config, precision=precision, workers=workers)
+
+
+def _network(config: TrainingConfig, start: Start | None, told: dict[str, Any] | None) -> NetworkConfig:
+    if start is not None:
+        return fitting_start(config.network or start.config, start)
+    if config.network is not None:
         return config.network
-    return fitting_start(config.network or start.config, start)
+    if told is not None:
+        return NetworkConfig.from_dict(told["network"])
+    raise InputError("E_NO_NETWORK", "The configuration names no network: give one, or starting weights by --from.")
 
 
-def _run_config(options: TrainOptions, config: TrainingConfig) -> RunConfig:
-    return RunConfig(
-        out=options.out,
-        schedule=config.schedule,
-        seed=config.seed,
-        checkpoint_every=config.checkpoint_every,
-        checkpoint_minutes=config.checkpoint_minutes,
-        validate_every=config.validate_every,
-        report_every=config.report_every,
-        gradient_limit=config.gradient_limit,
-        accelerator=options.device,
-        precision=PRECISIONS[config.precision],
-        command=options.command,
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(
+            "E_OUT_IS_FILE", "{folder} is a file: give --out the name of a folder.", folder=folder
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError("E_OUT_WRITE", "{folder} cannot be written to: check your permissions.", folder=folder)
+
+
+def _announce(network: NetworkConfig, config: TrainingConfig, device: torch.device, start: Start | None) -> None:
+    """Says what learns, what is frozen, and what a step takes, before anything is computed."""
+    cost = cost_of(network, config)
+    begin = "" if start is None else f", from {start.name}"
+    report_line(
+        f"{cost.weights / 1e6:.1f} million parameters at {network.image_size} pixels{begin}; "
+        f"{cost.trained / 1e6:.1f} million learn; frozen: {', '.join(config.frozen) or 'nothing'}"
     )
+    halves = " (fp32; bf16 takes about half)" if config.precision == "bf16" else ""
+    report_line(f"the largest step takes about {cost.gigabytes:.1f} GB of memory on {device}{halves}, estimated")
+    if device.type == "cpu":
+        seconds = cost.cpu_seconds(config.threads)
+        steps = math.ceil(config.schedule.frames / cost.frames)
+        report_line(
+            f"about {seconds:.1f} s a step on {config.threads} processor core{'s' * (config.threads > 1)}, estimated: "
+            f"{seconds * steps / 3600:.1f} hours for {steps} steps"
+        )
 
 
-def _bodies(folder: Path, seeds: range) -> list[Body]:
-    """The synthetic bodies of these seeds, made where they are missing."""
-    return [Body.of(load_body(path)) for path in fill_pool(folder, seeds)]
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())

@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,12 @@ from MedSAM2Lib.training.schedule import ScheduleConfig
 CONFIGS = Path(__file__).parent / "configs"
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """How a precision is called in a configuration, and by Lightning Fabric."""
+
+CHOICES = {
+    "precision": ("fp32", "bf16", "auto"),
+    "method": ("clips", "medical-sam2-3d", "medical-sam2-2d"),
+    "optimizer": ("muon", "adam"),
+}
 
 Settings = TypeVar("Settings")
 
@@ -38,11 +44,20 @@ class TrainingConfig:
         seed: of everything random.
         bodies, held_out: synthetic bodies to train on and to validate on.
         pool: folder of these bodies; missing ones are made.
-        precision: ``fp32`` or ``bf16`` (mixed).
+        precision: ``fp32``, ``bf16`` (mixed) or ``auto`` (bf16 on cuda).
         threads: processor threads of the network.
         checkpoint_minutes, checkpoint_every: after how much time, and after how many frames, the run is saved.
         validate_every, report_every: frames between validations, and between lines of progress.
-        gradient_limit: largest norm of the gradient; a larger one is scaled down to it.
+        gradient_limit: largest norm of the gradient; a larger one is scaled down to it. None: any.
+        method: ``clips``, or a recipe of Medical SAM 2 (``recipes``).
+        optimizer: ``muon`` (for matrices, AdamW for the rest) or ``adam``.
+        constant_rate: always the schedule's peak rate.
+        rate_shares: shares of the learning rate for parts of the network, by name; Adam only.
+        frozen: parts of the network that do not learn.
+        average_decay: of the moving average of the weights, which is validated and shipped; 0 for none.
+        workers: processes that make batches; -1 for all processors but one, 0 for none.
+        validation_slices, validation_clips, validation_frames: held-out slices, clips, and slices of a clip.
+        held_out_share: share of a user's cases that is kept for validation.
     """
 
     schedule: ScheduleConfig
@@ -57,7 +72,18 @@ class TrainingConfig:
     checkpoint_every: int = 2500
     validate_every: int = 4000
     report_every: int = 600
-    gradient_limit: float = 1.0
+    gradient_limit: float | None = 1.0
+    method: str = "clips"
+    optimizer: str = "muon"
+    constant_rate: bool = False
+    rate_shares: dict[str, float] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
+    average_decay: float = 0.998
+    workers: int = 0
+    validation_slices: int = 48
+    validation_clips: int = 16
+    validation_frames: int = 8
+    held_out_share: float = 0.2
 
 
 def known_configs() -> list[str]:
@@ -114,7 +140,7 @@ def training_config(settings: Mapping[str, Any]) -> TrainingConfig:
     if "frames" in top:
         schedule = {**schedule, "frames": top.pop("frames")}
     network = top.pop("network", None)
-    places = {field.name for field in dataclasses.fields(TrainingConfig)} | {"frames"}
+    places = {each.name for each in dataclasses.fields(TrainingConfig)} | {"frames"}
     config = TrainingConfig(
         schedule=_checked(ScheduleConfig, schedule, "schedule."),
         network=None if network is None else _network(network),
@@ -136,17 +162,17 @@ def _network(value: object) -> NetworkConfig:
 
 
 def _checked(kind: Callable[..., Settings], data: dict[str, Any], place: str) -> Settings:
-    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    names = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
     plain = _plain(kind, data, place, names)
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if field.default is dataclasses.MISSING and field.name not in plain:
-            raise InputError("E_CONFIG_KEY_MISSING", "The configuration says no {key}: add it.", key=field.name)
+    for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if each.default is dataclasses.MISSING and each.name not in plain:
+            raise InputError("E_CONFIG_KEY_MISSING", "The configuration says no {key}: add it.", key=each.name)
     return kind(**plain)
 
 
 def _plain(kind: Any, data: dict[str, Any], place: str, known: set[str]) -> dict[str, Any]:
     """The values of a table, every one of the kind that its field is declared as."""
-    declared = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    declared = {each.name: str(each.type) for each in dataclasses.fields(kind)}
     for key, value in data.items():
         if key not in declared:
             raise _unknown(f"{place}{key}", [f"{place}{name}" for name in known])
@@ -168,25 +194,57 @@ _KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "int": ("a whole number", _is_whole),
     "float": ("a number", _is_number),
     "bool": ("true or false", lambda value: isinstance(value, bool)),
+    "float | None": ("a number or null", lambda value: value is None or _is_number(value)),
     "str": ("a text", lambda value: isinstance(value, str)),
+    "tuple[str, ...]": (
+        "a list of texts",
+        lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value),
+    ),
+    "dict[str, float]": (
+        "a table of numbers",
+        lambda value: isinstance(value, dict) and all(_is_number(each) for each in value.values()),
+    ),
 }
+
+
+_LEAST: dict[str, int | None] = {
+    "bodies": 1,
+    "threads": 1,
+    "checkpoint_minutes": None,
+    "checkpoint_every": 1,
+    "validate_every": 1,
+    "report_every": 1,
+    "gradient_limit": None,
+    "seed": 0,
+    "held_out": 0,
+    "workers": -1,
+    "average_decay": 0,
+    "validation_slices": 1,
+    "validation_clips": 1,
+    "validation_frames": 2,
+    "held_out_share": 0,
+}
+"""The least value of a number; None for any above 0."""
 
 
 def _check_ranges(config: TrainingConfig) -> None:
     """Raises InputError for a number that no run can have."""
-    positive = ("bodies", "threads", "checkpoint_minutes", "checkpoint_every", "validate_every", "report_every")
-    for name in (*positive, "gradient_limit"):
-        if getattr(config, name) <= 0:
-            raise _wrong(name, "more than 0", getattr(config, name))
-    for name in ("seed", "held_out"):
-        if getattr(config, name) < 0:
-            raise _wrong(name, "0 or more", getattr(config, name))
-    for field in dataclasses.fields(ScheduleConfig):
-        value = getattr(config.schedule, field.name)
-        if (_is_number(value) and value < 0) or (field.name in ("frames", "warmup_steps") and value < 1):
-            raise _wrong(f"schedule.{field.name}", "more than 0", value)
-    if config.precision not in PRECISIONS:
-        raise _wrong("precision", " or ".join(PRECISIONS), config.precision)
+    for name, least in _LEAST.items():
+        value = getattr(config, name)
+        if value is not None and (value <= 0 if least is None else value < least):
+            raise _wrong(name, "more than 0" if least is None else f"{least} or more", value)
+    for name in ("average_decay", "held_out_share"):
+        if getattr(config, name) >= 1:
+            raise _wrong(name, "less than 1", getattr(config, name))
+    for each in dataclasses.fields(ScheduleConfig):
+        value = getattr(config.schedule, each.name)
+        if (_is_number(value) and value < 0) or (each.name in ("frames", "warmup_steps") and value < 1):
+            raise _wrong(f"schedule.{each.name}", "more than 0", value)
+    for name, choices in CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise _wrong(name, f"one of {', '.join(choices)}", getattr(config, name))
+    if config.rate_shares and config.optimizer != "adam":
+        raise _wrong("rate_shares", "left out, or optimizer must be adam", config.rate_shares)
 
 
 def _wrong(key: str, words: str, value: object) -> InputError:

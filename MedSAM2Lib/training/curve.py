@@ -13,16 +13,19 @@ class Curve:
         self.path = path
         self.columns = columns
         kept = [row for row in self._read() if int(row["step"]) < keep_until]
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
+        part = path.with_suffix(".part")
+        with part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
+        part.replace(path)
 
     def _read(self) -> list[dict[str, str]]:
+        """The complete rows: a run that was killed may have left half of one."""
         if not self.path.exists():
             return []
-        with self.path.open(newline="") as file:
-            return list(csv.DictReader(file))
+        lines = self.path.read_text().splitlines(keepends=True)
+        return list(csv.DictReader(line for line in lines if line.endswith("\n")))
 
     def add(self, row: dict[str, float | int]) -> None:
         """Append one row; its keys are the curve's columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch.nn import functional
 from MedSAM2Lib.memory.options import SelfSortingOptions
 from MedSAM2Lib.network.features import SliceFeatures
 from MedSAM2Lib.network.sam2 import Sam2Network
-from MedSAM2Lib.training.clips import ClipBatch, ClipMaker, ClipPlan
-from MedSAM2Lib.training.sampling import Body
+from MedSAM2Lib.training.batches import BatchMaker
+from MedSAM2Lib.training.clips import ClipBatch, ClipPlan
 from MedSAM2Lib.training.unroll import ClipUnroller, FrameResult, MemoryPlan, encode_clips
 
 LEAST_IOU = 0.4
@@ -50,19 +50,19 @@ class Validation:
 
 
 class Validator:
-    """Renders the same held-out clips once and scores networks on them.
+    """Makes the same held-out clips once and scores networks on them.
 
     ``slices`` single ones, ``clips`` of ``frames`` slices, ``sets`` of as many images.
     """
 
     def __init__(
-        self, bodies: Sequence[Body], side: int, slices: int = 48, clips: int = 16, frames: int = 8, sets: int = 12
+        self, maker: BatchMaker, slices: int = 48, clips: int = 16, frames: int = 8, sets: int | None = None
     ) -> None:
-        maker = ClipMaker(bodies, side, VALIDATION_SEED)
         self.boxes = maker.make(ClipPlan(slices, 1, 1, ("box",)), 0)
         self.clicks = maker.make(ClipPlan(slices, 1, 1, ("click",)), 0)
         self.clips = maker.make(ClipPlan(clips, frames, 1, ("box",), leave_share=0.6), 1)
         self.clicked_clips = maker.make(ClipPlan(clips, frames, 1, ("click",), leave_share=0.6), 1)
+        sets = math.ceil(0.75 * clips) if sets is None else sets
         self.sets = maker.make(ClipPlan(sets, frames, 1, ("box",), unordered=True), 2)
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from MedSAM2Lib.errors import InputError, OutputError
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.network.sam2 import Sam2Network
 from MedSAM2Lib.training import package as packaging
-from MedSAM2Lib.training.__main__ import parser
 from MedSAM2Lib.training.averaging import WeightAverage
-from MedSAM2Lib.training.loop import ClipObjective, RunConfig, Trainer
+from MedSAM2Lib.training.clips import ClipMaker
+from MedSAM2Lib.training.configuration import TrainingConfig
+from MedSAM2Lib.training.loop import Trainer
+from MedSAM2Lib.training.methods import ClipObjective
 from MedSAM2Lib.training.muon import MuonAdamW
 from MedSAM2Lib.training.presets import network_preset
+from MedSAM2Lib.training.run_folder import RunNotes
 from MedSAM2Lib.training.schedule import ScheduleConfig
 from MedSAM2Lib.weights.loading import load_network
 from Testing.engine.test_training_unroll import MemoryPlan, batch
@@ -34,9 +38,12 @@ SCHEDULE = ScheduleConfig(
 )
 
 
-def trainer(out: Path) -> Trainer:
-    config = RunConfig(out, SCHEDULE, seed=5, command="a test")
-    return Trainer(TINY, config, [body()], [], report=lambda line: None)
+CONFIG = TrainingConfig(SCHEDULE, seed=5, bodies=1)
+
+
+def trainer(out: Path, config: TrainingConfig = CONFIG, report: Callable[[str], None] = lambda line: None) -> Trainer:
+    maker = ClipMaker([body()], TINY.image_size, config.seed)
+    return Trainer(TINY, config, out, maker, notes=RunNotes("a test"), report=report)
 
 
 def curve(out: Path) -> list[dict[str, str]]:
@@ -64,8 +71,7 @@ def test_a_change_of_length_is_noted_down(tmp_path: Path) -> None:
     first = trainer(tmp_path)
     first.run(stop_after_steps=3)
     first.save()
-    longer = replace(first.config, schedule=replace(SCHEDULE, frames=80))
-    second = Trainer(TINY, longer, [body()], [], report=lambda line: None)
+    second = trainer(tmp_path, replace(CONFIG, schedule=replace(SCHEDULE, frames=80)))
     second.resume()
     second.run(stop_after_steps=1)
     described = json.loads((tmp_path / "run.json").read_text())
@@ -105,7 +111,9 @@ def test_a_packaged_run_loads_from_the_file_alone(tmp_path: Path) -> None:
     assert NetworkConfig.from_dict(json.loads(metadata["config"])) == TINY
     training = json.loads(metadata["training"])
     plans = [{"from_step": 0, "frames": 60}]
-    assert training == {"command": "a test", "seed": 5, "frames": 8, "steps": 2, "plans": plans}
+    told = {"command": "a test", "seed": 5, "data": "synthetic anatomy", "start": None, "settings": None}
+    assert training == {**told, "frames": training["frames"], "steps": 2, "plans": plans}
+    assert training["frames"] > 0
     loaded = load_network(out).network
     pixels = torch.randn(1, 1, 64, 64)
     with torch.no_grad():
@@ -115,7 +123,7 @@ def test_a_packaged_run_loads_from_the_file_alone(tmp_path: Path) -> None:
 
 
 def test_packaging_refuses_folders_without_a_run_and_models_too_large_to_ship(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(InputError) as refused:
         packaging.package(tmp_path, tmp_path / "model.safetensors", "none", "0")
@@ -123,9 +131,8 @@ def test_packaging_refuses_folders_without_a_run_and_models_too_large_to_ship(
     run = trainer(tmp_path / "run")
     run.run(stop_after_steps=1)
     run.save()
-    monkeypatch.setattr(packaging, "LARGEST_BYTES", 1000)
     with pytest.raises(OutputError) as too_large:
-        packaging.package(tmp_path / "run", tmp_path / "model.safetensors", "none", "0")
+        packaging.package(tmp_path / "run", tmp_path / "model.safetensors", "none", "0", limit=1000)
     assert too_large.value.code == "E_MODEL_TOO_LARGE"
 
 
@@ -150,10 +157,3 @@ def test_the_embedded_network_is_small_and_takes_one_channel() -> None:
     with pytest.raises(InputError) as unknown:
         network_preset("huge")
     assert unknown.value.code == "E_UNKNOWN_PRESET"
-
-
-def test_the_command_line_needs_a_length_and_a_folder() -> None:
-    options = parser().parse_args(["--frames", "100", "--out", "somewhere", "--resume"])
-    assert (options.frames, options.config_name, options.resume) == (100, "embedded", True)
-    with pytest.raises(SystemExit):
-        parser().parse_args(["--frames", "100"])

@@ -181,7 +181,7 @@ def test_dice_counts_voxels_and_two_empty_masks_agree() -> None:
 
 
 def test_validation_scores_lie_between_zero_and_one_and_repeat() -> None:
-    validator = Validator([body()], TINY.image_size, slices=3, clips=3, frames=4, sets=2)
+    validator = Validator(ClipMaker([body()], TINY.image_size, 77), slices=3, clips=3, frames=4, sets=2)
     judged = Sam2Network(TINY).eval()
     first = validator.score(judged).as_dict()
     assert first == pytest.approx(validator.score(judged).as_dict(), nan_ok=True)
