@@ -11,8 +11,9 @@ from MedSAM2Lib.errors import InputError
 
 EPILOG = """
 configuration
-  --config is a JSON file or a name: embedded, embedded-gpu, finetune, finetune-large, or a recipe. Its keys are those
-  of the run; --set changes one (--set schedule.peak_rate=1e-4), --frames, --seed and --workers the usual ones.
+  --config is a JSON file or a name: embedded, embedded-warm (for weights that are trained already), embedded-gpu,
+  finetune, finetune-large, or a recipe. Its keys are those of the run; --set changes one (--set
+  schedule.peak_rate=1e-4), --frames, --seed and --workers the usual ones.
 
 your own cases
   --finetune DATA: a folder with one folder a case, each with image.nrrd, mask.seg.nrrd (every segment is an object)
@@ -147,6 +148,8 @@ def checked_options(options: argparse.Namespace) -> TrainOptions | PackageOption
         return PackageOptions(options.package, options.out, options.name, options.model_version, options.any_size)
     if options.recipe and options.config:
         raise InputError("E_TRAIN_RECIPE", "--recipe is a configuration: leave out --config, or change keys by --set.")
+    if options.image_size is not None and options.start is None:
+        raise InputError("E_TRAIN_SIZE", "--image-size is that of starting weights: give --from with it.")
     given = [(name, getattr(options, name)) for name in USUAL_KEYS]
     return TrainOptions(
         config=options.recipe or options.config,

@@ -12,13 +12,14 @@ import torch
 
 from MedSAM2Lib.commands.train import PackageOptions, TrainOptions
 from MedSAM2Lib.commands.train_data import TrainingData, case_data, synthetic_data
-from MedSAM2Lib.errors import InputError, OutputError
+from MedSAM2Lib.errors import InputError, MedSAM2Error, OutputError
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.tracking.device import choose_device, is_out_of_memory, no_memory
 from MedSAM2Lib.training.configuration import TrainingConfig, override, read_settings, training_config
 from MedSAM2Lib.training.cost import cost_of
 from MedSAM2Lib.training.loop import Trainer, report_line
 from MedSAM2Lib.training.package import package
+from MedSAM2Lib.training.plots import plot_run
 from MedSAM2Lib.training.run_folder import RunFolder, RunNotes
 from MedSAM2Lib.training.starting import Start, fitting_start
 from MedSAM2Lib.weights.catalogue import EMBEDDED
@@ -43,10 +44,11 @@ def run_training(options: TrainOptions) -> int:
     folder = RunFolder(options.out)
     device = choose_device(options.device)
     told = _told_before(folder, options.resume)
+    goes_on = told is not None and folder.checkpoint.exists()
+    asked = options.start
     if told is not None:
         options = options.continuing(told.get("begun") or {})
-    goes_on = told is not None and folder.checkpoint.exists()
-    start = _start(options, goes_on)
+    start = None if goes_on and asked is None else _start(options)
     settings = _settings(options, told, start)
     config = _resolved(training_config(settings), device)
     network = _network(config, start, told)
@@ -81,11 +83,18 @@ def _train(
             trainer.resume()
         trainer.run()
     except KeyboardInterrupt:
+        plot_run(options.out)
         report_line(_stopped(options.out))
         return INTERRUPTED
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise no_memory(device) from error
+        if "DataLoader worker" in str(error):
+            raise MedSAM2Error(
+                "E_WORKER",
+                "A process that makes batches was ended from outside, often for want of memory: give fewer --workers, "
+                "and go on with --resume.",
+            ) from error
         raise
     model = options.out / MODEL_NAME
     package(options.out, model, options.out.name, "0", limit=None)
@@ -115,10 +124,8 @@ def _told_before(folder: RunFolder, resume: bool) -> dict[str, Any] | None:
     return told
 
 
-def _start(options: TrainOptions, goes_on: bool) -> Start | None:
-    """The starting weights; a run that goes on from a checkpoint only needs them where it is asked whether they fit."""
-    if goes_on:
-        return None
+def _start(options: TrainOptions) -> Start | None:
+    """The starting weights; the embedded model's for a user's cases."""
     name = options.start or (EMBEDDED if options.data is not None else None)
     return None if name is None else Start.of(load_network(name, image_size=options.image_size))
 

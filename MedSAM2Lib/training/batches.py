@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from MedSAM2Lib.errors import MedSAM2Error
 from MedSAM2Lib.training.clips import ClipBatch, ClipPlan
 from MedSAM2Lib.training.schedule import StepPlan
 
@@ -25,15 +27,28 @@ Job = tuple[int, StepPlan]
 """A step's number and its plan."""
 
 
-class _Batches(Dataset[tuple[StepPlan, ClipBatch]]):
+@dataclass(frozen=True)
+class _Failure:
+    """An error of ours on its way from a worker, in parts, for as a whole it would not survive the journey."""
+
+    kind: type[MedSAM2Error]
+    code: str
+    template: str
+    fields: dict[str, object]
+
+
+class _Batches(Dataset["tuple[StepPlan, ClipBatch | _Failure]"]):
     """What a worker does for one step; masks travel as bytes."""
 
     def __init__(self, maker: BatchMaker) -> None:
         self.maker = maker
 
-    def __getitem__(self, job: Job) -> tuple[StepPlan, ClipBatch]:
+    def __getitem__(self, job: Job) -> tuple[StepPlan, ClipBatch | _Failure]:
         step, plan = job
-        batch = self.maker.make(plan.clips, step)
+        try:
+            batch = self.maker.make(plan.clips, step)
+        except MedSAM2Error as error:
+            return plan, _Failure(type(error), error.code, error.template, error.fields)
         return plan, batch._replace(masks=batch.masks.to(torch.uint8))
 
 
@@ -56,7 +71,7 @@ def batches_ahead(
     """The batch of each job, in order, on the device.
 
     With ``workers`` above 0 that many processes make them while the network computes; with 0 each is made when it is
-    asked for.
+    asked for. Raises what the maker raises.
     """
     loader = DataLoader(
         _Batches(maker),
@@ -69,6 +84,8 @@ def batches_ahead(
         collate_fn=_as_it_is,
     )
     for plan, batch in loader:
+        if isinstance(batch, _Failure):
+            raise batch.kind(batch.code, batch.template, **batch.fields)
         moved = batch.to(device)
         yield plan, moved._replace(masks=moved.masks.float())
 

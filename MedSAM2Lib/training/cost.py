@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from MedSAM2Lib.network.config import NetworkConfig
@@ -72,6 +75,9 @@ def cost_of(network: NetworkConfig, config: TrainingConfig) -> Cost:
     weights = sum(weight.numel() for weight in built.parameters())
     states = 2 if config.optimizer == "adam" else 1.5  # Muon keeps one number for a matrix, two for the rest
     image, tracked = _image(built), _tracked(built)
+    encoder_learns = any(weight.requires_grad for weight in built.image_encoder.parameters())
+    image_flops = image.flops * (FORWARD_AND_BACKWARD if encoder_learns else 1)
+    tracked_flops = tracked.flops * FORWARD_AND_BACKWARD
     plans = [method.plan(step, 0) for step in range(STEPS_LOOKED_AT)]
     plans += [method.plan(step, config.schedule.frames - 1) for step in range(STEPS_LOOKED_AT)]
     return Cost(
@@ -79,7 +85,7 @@ def cost_of(network: NetworkConfig, config: TrainingConfig) -> Cost:
         trained=trained,
         fixed_bytes=int(4 * (2 * weights + (1 + states) * trained)),
         step_bytes=int(max(_sum(plan, image.bytes, tracked.bytes) for plan in plans)),
-        flops=FORWARD_AND_BACKWARD * sum(_sum(plan, image.flops, tracked.flops) for plan in plans) / len(plans),
+        flops=sum(_sum(plan, image_flops, tracked_flops) for plan in plans) / len(plans),
         frames=sum(plan.frames for plan in plans) / len(plans),
     )
 
@@ -88,20 +94,51 @@ def _sum(plan: StepPlan, image: float, tracked: float) -> float:
     return plan.frames * (image + plan.clips.objects * tracked)
 
 
+class _FusedAttention(torch.autograd.Function):
+    """Attention as every device computes it, keeping no matrix of all pairs; without memory torch would make one."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        result = query.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        raise NotImplementedError
+
+
+class _Fused(TorchFunctionMode):
+    """Puts ``_FusedAttention`` in place of torch's, and counts its operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0.0
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is not functional.scaled_dot_product_attention:
+            return function(*args, **(kwargs or {}))
+        query, key, value = args[:3]
+        pairs = query.numel() // query.shape[-1] * key.shape[-2]
+        self.flops += 2.0 * pairs * (query.shape[-1] + value.shape[-1])
+        return _FusedAttention.apply(query, key, value)
+
+
 def _counted(run: Callable[[], object]) -> _Part:
-    kept: dict[int, int] = {}
+    kept: dict[int, UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         if not isinstance(tensor, torch.nn.Parameter):
-            kept[id(tensor.untyped_storage()._cdata)] = tensor.untyped_storage().nbytes()
-            alive.append(tensor)
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = storage
         return tensor
 
-    alive: list[Tensor] = []
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = run()
-    del result
-    return _Part(sum(kept.values()), float(counter.get_total_flops()))
+    attention = _Fused()
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor), attention:
+        run()
+    return _Part(sum(storage.nbytes() for storage in kept.values()), counter.get_total_flops() + attention.flops)
 
 
 def _image(network: Sam2Network) -> _Part:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from MedSAM2Lib.errors import OutputError
+
 
 class Curve:
     """Rows of named numbers, written at once. Rows later than ``keep_until`` steps are dropped on opening."""
@@ -28,7 +30,16 @@ class Curve:
         return list(csv.DictReader(line for line in lines if line.endswith("\n")))
 
     def add(self, row: dict[str, float | int]) -> None:
-        """Append one row; its keys are the curve's columns."""
+        """Append one row; its keys are the curve's columns. Raises OutputError where the disk is full."""
         text = {name: value if isinstance(value, int) else f"{value:.5f}" for name, value in row.items()}
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(text)
+        try:
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, self.columns).writerow(text)
+        except OSError as error:
+            raise OutputError(
+                "E_CURVE_NOT_SAVED",
+                "{path} could not be written ({reason}); the last checkpoint is kept. Make room or check the folder, "
+                "then go on with --resume.",
+                path=self.path,
+                reason=error.strerror or error,
+            ) from error

@@ -215,6 +215,7 @@ class Trainer:
     def _validate(self, validator: Validator, scores: Curve) -> None:
         result = validator.score(self.average.network).as_dict()
         scores.add({"step": self.progress.step - 1, "frames": self.progress.frames, **result})
+        plot_run(self.out)
         self.report("validation  " + "  ".join(f"{name} {value:.3f}" for name, value in result.items()))
 
     def save(self) -> None:

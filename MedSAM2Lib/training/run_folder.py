@@ -77,7 +77,8 @@ class RunFolder:
         if before is None:
             return
         now = _comparable(config, network, start, data)
-        for name, value in _flat(before).items():
+        started_from = before.get("start") or {"sha256": None}
+        for name, value in _flat({**before, "start": started_from}).items():
             if name in now and value != now[name]:
                 raise InputError(
                     "E_RUN_CHANGED",
@@ -98,7 +99,7 @@ class RunFolder:
         plans = [] if before is None else before["plans"]
         told = _start(start)
         described = {
-            "command": notes.command,
+            "command": notes.command if before is None else before["command"],
             "seed": config.seed,
             "bodies": config.bodies,
             "data": notes.data,
