@@ -11,7 +11,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-EXTRAS := evaluation,training,test,parity
+EXTRAS := host,evaluation,training,test,parity
 VOLUME ?=
 POINT ?=
 
