@@ -3,6 +3,7 @@
 #   make setup      .venv with everything that the tests need
 #   make demo       one click on a phantom CT: 3D mask, montage, report, in demo/
 #   make demo VOLUME=ct.nii.gz POINT=i,j,k     the same on your own volume
+#   make app        the Slicer module in SlicerHost, a stand-in for 3D Slicer; VOLUME=ct.nii.gz opens a volume
 #   make test       lint, types and the everyday tests (under 15 minutes on 2 cores)
 #   make test-long  everything slower
 #   make lint, make format, make benchmark, make clean
@@ -19,7 +20,7 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: setup demo test test-long lint format benchmark clean
+.PHONY: setup demo app test test-long lint format benchmark clean
 
 setup: $(STAMP)
 
@@ -36,6 +37,9 @@ $(STAMP): pyproject.toml constraints.txt tools/find_python.sh
 
 demo: setup
 	$(BIN)/medsam2 demo --folder demo $(if $(VOLUME),--volume "$(VOLUME)") $(if $(POINT),--point "$(POINT)")
+
+app: setup
+	$(BIN)/python -m SlicerHost --module MedSAM2Slicer $(if $(VOLUME),"$(VOLUME)")
 
 test: setup lint
 	$(BIN)/python -m pytest -m "not long"

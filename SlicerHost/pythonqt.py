@@ -3,7 +3,7 @@
 Slicer's Python speaks to Qt through PythonQt (github.com/MeVisLab/pythonqt). There a Qt property is an attribute
 (`button.text`, not `button.text()`), `name` is `objectName`, a signal is connected by its signature, and a name that a
 C++ object does not have cannot be set. PySide6 differs in all of these, so code that runs on it unguarded may fail in
-Slicer. `install()` patches the classes of PySide6, once for a process; the widgets of this host then speak PythonQt too.
+Slicer. `install()` patches the classes of PySide6, once for a process; the widgets of this host speak PythonQt then.
 """
 
 from __future__ import annotations
@@ -24,9 +24,19 @@ TAKE_ANYTHING_AS_TEXT = frozenset(
     {"setText", "setToolTip", "setStatusTip", "setTitle", "setWindowTitle", "setPlainText", "appendPlainText"}
 )
 
-_plain_get = QtCore.QObject.__getattribute__
 _plain_set = shiboken6.Shiboken.Object.__setattr__
+# Some classes of PySide6 look up in a way of their own (QFile.exists is static and not), so each keeps its own.
+_own_lookups: dict[type, Callable[[Any, str], Any]] = {}
 _properties: dict[type, dict[str, QtCore.QMetaProperty]] = {}
+
+
+def _plain_get(self: QtCore.QObject, name: str) -> Any:
+    cls = type(self)
+    lookup = _own_lookups.get(cls)
+    if lookup is None:
+        lookup = next(_own_lookups[base] for base in cls.__mro__ if base in _own_lookups)
+        _own_lookups[cls] = lookup
+    return lookup(self, name)
 
 
 def stand_in(cls: type) -> type:
@@ -50,7 +60,7 @@ def is_guarded(cls: type) -> bool:
 
 
 def is_pythonqt_call(arguments: tuple[Any, ...]) -> bool:
-    """True for `("signal()", callable)` and `("signal()", receiver, "slot()")`; Qt itself calls with prefixed signatures."""
+    """True for `("signal()", callable)` and `("signal()", receiver, "slot()")`; Qt itself prefixes its signatures."""
     return (
         1 <= len(arguments) <= 3
         and isinstance(arguments[0], str)
@@ -120,6 +130,9 @@ def _get(self: QtCore.QObject, name: str) -> Any:
 
 def _set(self: QtCore.QObject, name: str, value: Any) -> None:
     cls = type(self)
+    if isinstance(value, QtCore.SignalInstance):  # PySide6 keeps a signal on its object when it is first asked for
+        _plain_set(self, name, value)
+        return
     if name == "name":
         name = "objectName"
     found = properties_of(cls).get(name)
@@ -136,9 +149,10 @@ def _set(self: QtCore.QObject, name: str, value: Any) -> None:
         raise ValueError(f"the property '{name}' of {cls.__name__} does not take {value!r}")
 
 
-def _patch(cls: type, seen: set[type]) -> None:
-    if cls not in seen and issubclass(cls, QtCore.QObject):
-        seen.add(cls)
+def _patch(classes: list[type]) -> None:
+    """Two passes: a class that has no lookup of its own must not find a patched one."""
+    _own_lookups.update({cls: cls.__getattribute__ for cls in classes})
+    for cls in classes:
         cls.__getattribute__ = _get
         cls.__setattr__ = _set
 
@@ -158,13 +172,10 @@ class UiLoader(QtUiTools.QUiLoader):
 def install() -> types.ModuleType:
     """Patch PySide6 and return the flat module `qt`, with every class of Qt's core, GUI and widgets in it."""
     qt = types.ModuleType("qt", "Qt as PythonQt shows it")
-    seen: set[type] = set()
     for module in QT_MODULES:
         for name in dir(module):
             if not name.startswith("_"):
-                value = getattr(module, name)
-                setattr(qt, name, value)
-                if isinstance(value, type):
-                    _patch(value, seen)
+                setattr(qt, name, getattr(module, name))
+    _patch([value for value in vars(qt).values() if isinstance(value, type) and issubclass(value, QtCore.QObject)])
     qt.QUiLoader = UiLoader
     return qt

@@ -270,5 +270,11 @@ class ThreeDView(VtkView):
         return self._style
 
     def resetFocalPoint(self) -> None:
+        """Look at what is shown; the box around the origin and its letters do not count."""
+        box, letters = self._node.GetBoxVisible(), self._node.GetAxisLabelsVisible()
+        self._node.SetBoxVisible(0)
+        self._node.SetAxisLabelsVisible(0)
         self._renderer.ResetCamera()
+        self._node.SetBoxVisible(box)
+        self._node.SetAxisLabelsVisible(letters)
         self.scheduleRender()
