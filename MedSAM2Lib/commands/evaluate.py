@@ -62,6 +62,7 @@ class EvaluateOptions:
     metrics: list[str]
     tolerance_mm: float
     reference: str | None
+    share_features: bool
     out: Path
 
 
@@ -100,6 +101,11 @@ def _add_setting_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--memory", metavar="M[,M...]", help="memories to compare (default temporal)")
     group.add_argument("--orientations", metavar="O[,O...]", help="of 1, 3 and auto (default 1)")
     add_network_options(group, precision="fp32")
+    group.add_argument(
+        "--share-features",
+        action="store_true",
+        help="encode each slice once for all settings: half the time; seconds are then no measure of a setting",
+    )
 
 
 def _add_user_options(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +163,7 @@ def checked_options(options: argparse.Namespace) -> EvaluateOptions:
         metrics=metrics,
         tolerance_mm=options.tolerance,
         reference=options.reference,
+        share_features=options.share_features,
         out=options.out,
     )
 

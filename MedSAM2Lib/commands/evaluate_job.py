@@ -64,7 +64,7 @@ def plan_from(options: EvaluateOptions) -> Plan:
         for prompt in options.prompts
     ]
     settings = settings_from_options(options)
-    return Plan(source, settings, users, options.metrics, options.tolerance_mm, options.limit)
+    return Plan(source, settings, users, options.metrics, options.tolerance_mm, options.limit, options.share_features)
 
 
 def settings_from_options(options: EvaluateOptions) -> list[Setting]:

@@ -10,7 +10,7 @@ from MedSAM2Lib.evaluation.cases import Case, CaseSource
 from MedSAM2Lib.evaluation.metrics import DEFAULT_TOLERANCE_MM, METRICS, measure
 from MedSAM2Lib.evaluation.results import ResultFile, Row, result_hash
 from MedSAM2Lib.evaluation.rounds import Round
-from MedSAM2Lib.evaluation.running import ReadyModel, segment_case
+from MedSAM2Lib.evaluation.running import ReadyModel, SharedFeatures, segment_case
 from MedSAM2Lib.evaluation.settings import Setting
 from MedSAM2Lib.evaluation.users import SimulatedUser
 
@@ -19,7 +19,10 @@ _DECIMALS = 6
 
 @dataclass(frozen=True)
 class Plan:
-    """What is evaluated: cases, settings, users, metrics by name; ``limit`` takes the first cases only."""
+    """What is evaluated: cases, settings, users, metrics by name; ``limit`` takes the first cases only.
+
+    ``share_features`` encodes the slices of a case once for all settings and users: the same masks, in other seconds.
+    """
 
     source: CaseSource
     settings: Sequence[Setting]
@@ -27,6 +30,7 @@ class Plan:
     metrics: Sequence[str] = tuple(METRICS)
     tolerance_mm: float = DEFAULT_TOLERANCE_MM
     limit: int | None = None
+    share_features: bool = False
 
     @property
     def row_count(self) -> int | None:
@@ -46,20 +50,27 @@ def evaluate(plan: Plan, models: Mapping[str, ReadyModel], results: ResultFile) 
     be read or prompted, OutputError where a row cannot be stored.
     """
     for case in islice(plan.source.cases(), plan.limit):
+        shared = SharedFeatures() if plan.share_features else None
         for setting in plan.settings:
             for user in plan.users:
-                yield from _rounds(plan, models.get(setting.name), results, case, setting, user)
+                yield from _rounds(plan, models.get(setting.name), results, case, setting, user, shared)
 
 
 def _rounds(
-    plan: Plan, model: ReadyModel | None, results: ResultFile, case: Case, setting: Setting, user: SimulatedUser
+    plan: Plan,
+    model: ReadyModel | None,
+    results: ResultFile,
+    case: Case,
+    setting: Setting,
+    user: SimulatedUser,
+    shared: SharedFeatures | None,
 ) -> Iterator[Row]:
     keys = [(case.name, setting.name, user.name, number) for number in range(user.corrections + 1)]
     hash_ = _hash(plan, model, case, setting, user)
     if all(results.has(key, hash_, plan.metrics) for key in keys):
         yield from (results.rows[key] for key in keys)
         return
-    for key, found in zip(keys, segment_case(model, case, setting, user)):
+    for key, found in zip(keys, segment_case(model, case, setting, user, shared)):
         if not results.has(key, hash_, plan.metrics):
             results.add(_row(plan, case, setting, user, found, hash_))
         yield results.rows[key]

@@ -14,12 +14,8 @@ from MedSAM2Lib.evaluation.settings import NO_MEMORY, REPEATED_WITHIN, Setting
 from MedSAM2Lib.evaluation.users import SimulatedUser
 from MedSAM2Lib.tracking.device import ExecutionContext
 from MedSAM2Lib.tracking.engine import TEMPORAL, EngineOptions, Sam2Engine, options_for, stop_rule_for
-from MedSAM2Lib.types import (
-    Prompt,
-    PropagationRequest,
-    SegmentationSession,
-    StopRule,
-)
+from MedSAM2Lib.tracking.features import FeatureCache
+from MedSAM2Lib.types import Prompt, PropagationRequest, SegmentationSession, StopRule
 from MedSAM2Lib.weights.loading import LoadedModel
 
 _SLAB = 32
@@ -33,13 +29,28 @@ class ReadyModel:
     context: ExecutionContext
 
 
-def segment_case(model: ReadyModel | None, case: Case, setting: Setting, user: SimulatedUser) -> Iterator[Round]:
+class SharedFeatures:
+    """Image features of one case, made once for all settings that show it to a network in the same way."""
+
+    def __init__(self) -> None:
+        self._caches: dict[tuple[str, int, str, str], FeatureCache] = {}
+
+    def of(self, model: ReadyModel, options: EngineOptions) -> FeatureCache:
+        """The cache of a network and a fit; all settings take the window from the case's voxels."""
+        network = model.loaded
+        key = (network.checksum, network.config.image_size, str(model.context.dtype), options.fit)
+        return self._caches.setdefault(key, FeatureCache(model.context.device, options.host_cache_bytes))
+
+
+def segment_case(
+    model: ReadyModel | None, case: Case, setting: Setting, user: SimulatedUser, shared: SharedFeatures | None = None
+) -> Iterator[Round]:
     """The result of each of the user's rounds, computed when it is asked for.
 
-    ``model`` may be None for settings that need none. Raises PromptError for prompts that the volume cannot take (a
-    slice one pixel wide has no box).
+    ``model`` may be None for settings that need none; ``shared`` are features of this case. Raises PromptError for
+    prompts that the volume cannot take (a slice one pixel wide has no box).
     """
-    return rounds(_segmenter(model, case, setting, user), case, user)
+    return rounds(_segmenter(model, case, setting, user, shared), case, user)
 
 
 def engine_options(model: ReadyModel, setting: Setting) -> EngineOptions:
@@ -48,13 +59,16 @@ def engine_options(model: ReadyModel, setting: Setting) -> EngineOptions:
     return options_for(model.loaded.config, None, None, setting.zoom, memory, setting.self_sorting)
 
 
-def _segmenter(model: ReadyModel | None, case: Case, setting: Setting, user: SimulatedUser) -> Segmenter:
+def _segmenter(
+    model: ReadyModel | None, case: Case, setting: Setting, user: SimulatedUser, shared: SharedFeatures | None
+) -> Segmenter:
     if not setting.needs_model:
         return RepeatedSlice(case.truth, user.axis, setting.memory == REPEATED_WITHIN)
     if model is None:
         raise ValueError(f"the setting '{setting.name}' needs a model")
-    engine = Sam2Engine(model.loaded.network, model.context, engine_options(model, setting))
-    session = engine.open(case.volume)
+    options = engine_options(model, setting)
+    features = None if shared is None else shared.of(model, options)
+    session = Sam2Engine(model.loaded.network, model.context, options).open(case.volume, features)
     stop = _stop_rule(model, setting)
     if setting.memory == NO_MEMORY:
         return NeighbourChain(session, user.axis, case.truth.shape, stop)

@@ -98,15 +98,19 @@ class Sam2Engine(SegmentationEngine):
         self.context = context
         self.options = options
 
-    def open(self, volume: VolumeData) -> TrackingSession:
-        """A session on a volume; voxels that are not finite are replaced, with a notice. Raises VolumeError."""
+    def open(self, volume: VolumeData, features: FeatureCache | None = None) -> TrackingSession:
+        """A session on a volume; voxels that are not finite are replaced, with a notice. Raises VolumeError.
+
+        ``features`` are taken over from an earlier session: of the same network, volume, window and fit.
+        """
         volume, replaced = replace_non_finite(Volume(volume.array, volume.ijk_to_world, volume.name))
         if replaced:
             what = "1 voxel is not a finite number" if replaced == 1 else f"{replaced} voxels are not finite numbers"
             self.context.notice(f"{what}: the lowest finite value stands in.")
         window = self.options.window or automatic_window(volume)
         view = VolumeView(volume, window, self.options.fit, self.network.config.image_size)
-        features = FeatureCache(self.context.device, self.options.host_cache_bytes)
+        if features is None:
+            features = FeatureCache(self.context.device, self.options.host_cache_bytes)
         runner = NetworkRunner(self.network, self.context, features.move_to_host)
         stop = stop_rule_for(self.network.config, enabled=True)
         options = self.options

@@ -15,7 +15,7 @@ from MedSAM2Lib.evaluation.cases import Case
 from MedSAM2Lib.evaluation.metrics import dice
 from MedSAM2Lib.evaluation.prompts import box_on, click_on, largest_slice, mask_on
 from MedSAM2Lib.evaluation.rounds import rounds
-from MedSAM2Lib.evaluation.running import ReadyModel, segment_case
+from MedSAM2Lib.evaluation.running import ReadyModel, SharedFeatures, engine_options, segment_case
 from MedSAM2Lib.evaluation.settings import Setting, listed_settings, read_settings
 from MedSAM2Lib.evaluation.users import PromptingUser
 from MedSAM2Lib.tracking.checks import slice_pixel
@@ -143,6 +143,20 @@ def test_temporal_memory_is_what_the_engine_does_with_its_defaults(embedded: Rea
     assert found.slices == len(results)
     assert found.seconds > 0
     assert dice(found.mask, case.truth) > 0.75
+
+
+def test_shared_features_spare_the_encoder_and_change_no_voxel(embedded: ReadyModel) -> None:
+    case, user, shared = organ(), PromptingUser("box"), SharedFeatures()
+    settings = [Setting("a"), Setting("b", memory="self-sorting", orientations="3"), Setting("c", zoom="off")]
+    for setting in settings:
+        (alone,) = segment_case(embedded, case, setting, user)
+        (together,) = segment_case(embedded, case, setting, user, shared)
+        assert np.array_equal(alone.mask, together.mask)
+    counts = shared.of(embedded, engine_options(embedded, settings[0])).counts
+    before = counts.encoded
+    (again,) = segment_case(embedded, case, Setting("d", memory="key-slice"), user, shared)
+    assert again.mask.any()
+    assert counts.encoded == before
 
 
 @pytest.mark.parametrize("memory", ["temporal", "none"])
