@@ -4,6 +4,7 @@
 #   make demo       one click on a phantom CT: 3D mask, montage, report, in demo/
 #   make demo VOLUME=ct.nii.gz POINT=i,j,k     the same on your own volume
 #   make app        the Slicer module in SlicerHost, a stand-in for 3D Slicer; VOLUME=ct.nii.gz opens a volume
+#   make package    the extension as Slicer would install it, in build/package; no Slicer and no compiler needed
 #   make test       lint, types and the everyday tests (under 15 minutes on 2 cores)
 #   make test-long  everything slower
 #   make lint, make format, make benchmark, make clean
@@ -20,7 +21,7 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: setup demo app test test-long lint format benchmark clean
+.PHONY: setup demo app package test test-long lint format benchmark clean
 
 setup: $(STAMP)
 
@@ -40,6 +41,9 @@ demo: setup
 
 app: setup
 	$(BIN)/python -m SlicerHost --module MedSAM2Slicer $(if $(VOLUME),"$(VOLUME)")
+
+package: setup
+	$(BIN)/python tools/package.py
 
 test: setup lint
 	$(BIN)/python -m pytest -m "not long"

@@ -1,0 +1,96 @@
+"""Everything that needs the running application (`slicer.app`) and that no scene alone has."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+NO_VERSION = (0, 0)
+
+
+def version() -> tuple[int, int]:
+    """Slicer's major and minor version; ``NO_VERSION`` where no application runs."""
+    app = getattr(slicer, "app", None)
+    return NO_VERSION if app is None else (int(app.majorVersion), int(app.minorVersion))
+
+
+def is_testing() -> bool:
+    """Whether Slicer runs with --testing: then nothing may be installed and nobody answers questions."""
+    app = getattr(slicer, "app", None)
+    return app is not None and bool(app.testingEnabled())
+
+
+def on_main_thread() -> bool:
+    """Whether MRML, Qt and VTK may be used here."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def has_extension(name: str) -> bool | None:
+    """Whether an extension is installed, loaded or waiting for a restart; None where there are no extensions."""
+    manager = _extensions_manager()
+    return None if manager is None else bool(manager.isExtensionInstalled(name))
+
+
+def install_extension(name: str) -> bool:
+    """Downloads an extension of Slicer's catalogue and what it depends on, without restarting; says whether it worked.
+
+    The caller has asked. The extension's modules are there after a restart only.
+    """
+    manager = _extensions_manager()
+    if manager is None:
+        return False
+    asked_before = manager.interactive
+    manager.interactive = False
+    try:
+        return bool(manager.installExtensionFromServer(name, False))
+    finally:
+        manager.interactive = asked_before
+
+
+def pip_install(requirements: list[str], requester: str) -> None:
+    """Installs packages with Slicer's own progress dialog where it has one (5.12); blocks. The caller has asked.
+
+    Raises subprocess.CalledProcessError where pip fails, and RuntimeError where it cannot be run.
+    """
+    ensure = getattr(_module("slicer.packaging"), "pip_ensure", None)
+    if ensure is None:
+        _module("slicer.util").pip_install(requirements)
+    else:
+        ensure(requirements, requester=requester, prompt_install=False)
+
+
+def restart() -> None:
+    """Ends Slicer and starts it again, after its own questions about what is not saved."""
+    _module("slicer.util").restart()
+
+
+def python_program() -> str:
+    """The program that runs Python with Slicer's packages: PythonSlicer, or outside of Slicer this very Python."""
+    return shutil.which("PythonSlicer") or sys.executable
+
+
+def python_environment(*folders: Path) -> dict[str, str]:
+    """The environment for that program, with ``folders`` first on its search path."""
+    old = os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join([*map(str, folders), *([old] if old else [])])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _extensions_manager() -> Any:
+    ask = getattr(getattr(slicer, "app", None), "extensionsManagerModel", None)
+    return None if ask is None else ask()
+
+
+def _module(name: str) -> Any:
+    """A module that not every Slicer has, or None."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
