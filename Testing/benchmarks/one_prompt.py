@@ -1,6 +1,6 @@
 """One-Prompt segmentation of unordered sets by each memory, with the embedded model.
 
-    python -m Testing.benchmarks.one_prompt [--bodies FOLDER] [--sets N] [--shuffles N] [--no-real]
+    python -m Testing.benchmarks.one_prompt [--bodies FOLDER] [--sets N] [--shuffles N] [--no-real] [--model MODEL]
 
 Sets: synthetic images of one organ in one body, and in several bodies; slices of a real CT as 8-bit images in the
 soft-tissue window, one set an organ. One image is prompted by the tight box of the truth: the first one with the
@@ -14,7 +14,7 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +56,15 @@ MORE_PROMPTS = 4
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Sets of one kind; in each the first image is the one to prompt."""
+    """Sets of one kind; in each the first image is the one to prompt. ``features`` are kept for all settings."""
 
     name: str
     sets: list[list[SetImage]]
+    features: dict[int, FeatureCache] = field(default_factory=dict)
+
+    def features_of(self, number: int) -> FeatureCache:
+        """Image features of a set, made once."""
+        return self.features.setdefault(number, FeatureCache(torch.device("cpu")))
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,11 @@ def real_group(data: Path) -> Group:
     return Group("real CT", sets)
 
 
-def session_on(model: LoadedModel, images: Sequence[SetImage], changes: dict[str, object]) -> ImageSetSession:
+def session_on(
+    model: LoadedModel, images: Sequence[SetImage], changes: dict[str, object], features: FeatureCache
+) -> ImageSetSession:
     """A session with what `medsam2 imageset` takes by default, but for ``changes``."""
     context = ExecutionContext(torch.device("cpu"), torch.float32)
-    features = FeatureCache(context.device)
     runner = NetworkRunner(model.network, context, features.move_to_host)
     zoom = model.config.zoom
     usual = {"zoom": zoom, "fit": model.config.fit, "least_confidence": usual_least_confidence(zoom)}
@@ -138,17 +144,20 @@ def scored(model: LoadedModel, group: Group, changes: dict[str, object], prompte
     return [
         score
         for number, images in enumerate(group.sets)
-        for score in scores(run(session_on(model, images, changes), images, prompted), images, number)
+        for score in scores(
+            run(session_on(model, images, changes, group.features_of(number)), images, prompted), images, number
+        )
     ]
 
 
-def spread(model: LoadedModel, images: list[SetImage], changes: dict[str, object], shuffles: int) -> tuple[int, float]:
-    """Over shuffles of a set: how many gave other masks than the first, and the spread of the mean Dice in points."""
+def spread(model: LoadedModel, group: Group, changes: dict[str, object], shuffles: int) -> tuple[int, float]:
+    """Over shuffles of a group's first set: how many gave other masks, and the spread of the mean Dice in points."""
+    images = group.sets[0]
     first: dict[str, np.ndarray] | None = None
     others, means = 0, []
     for seed in range(shuffles):
         order = np.random.default_rng(seed).permutation(len(images))
-        session = session_on(model, [images[place] for place in order], changes)
+        session = session_on(model, [images[place] for place in order], changes, group.features_of(0))
         masks = run(session, images)
         first = first or masks
         others += any(not np.array_equal(masks[name], first[name]) for name in first)
@@ -199,12 +208,13 @@ def main() -> None:
     """Prints Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bodies", type=Path, default=Path(tempfile.gettempdir()) / "medsam2-unordered-bodies")
+    parser.add_argument("--model", default="embedded", help="a model's name or a checkpoint (default embedded)")
     parser.add_argument("--sets", type=int, default=6, help="synthetic sets of each kind (default 6, of 10 images)")
     parser.add_argument("--shuffles", type=int, default=10, help="shuffles of one set of each kind (default 10)")
     parser.add_argument("--no-real", action="store_true", help="leave the real CT out")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = load_network("embedded")
+    model = load_network(options.model)
     groups = synthetic_groups(options.bodies, options.sets)
     if not options.no_real and SHARED_DATA.is_dir():
         groups.append(real_group(SHARED_DATA))
@@ -218,7 +228,7 @@ def main() -> None:
     for name in ("self-sorting, capacity 4", "order-free"):
         changes: dict[str, object] = {"bank": SelfSortingOptions(capacity=4)}
         changes |= {"order": "free"} if name == "order-free" else {}
-        told = [f"{g.name} %d, %.2f" % spread(model, g.sets[0], changes, options.shuffles) for g in groups]
+        told = [f"{g.name} %d, %.2f" % spread(model, g, changes, options.shuffles) for g in groups]
         say(f"- {name}: " + "; ".join(told))
 
 
