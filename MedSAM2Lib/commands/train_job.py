@@ -48,15 +48,17 @@ def run_training(options: TrainOptions) -> int:
     asked = options.start
     if told is not None:
         options = options.continuing(told.get("begun") or {})
-    start = None if goes_on and asked is None else _start(options)
+    start = None if options.start is None or (goes_on and asked is None) else _start(options, options.start)
     settings = _settings(options, told, start)
     config = _resolved(training_config(settings), device)
+    if options.data is not None and config.network is None and start is None and not goes_on:
+        start = _start(options, EMBEDDED)
     network = _network(config, start, told)
     data = synthetic_data(config) if options.data is None else case_data(options.data)
     if told is not None:
         folder.check_same(config, network, start, data.told)
-    _make_folder(options.out)
     _announce(network, config, device, start)
+    _make_folder(options.out)
     begun = {"data": _text(options.data), "start": options.start, "image_size": options.image_size}
     notes = RunNotes(options.command, data.told, settings, begun)
     return _train(options, config, network, start, data, notes, device, goes_on)
@@ -124,10 +126,9 @@ def _told_before(folder: RunFolder, resume: bool) -> dict[str, Any] | None:
     return told
 
 
-def _start(options: TrainOptions) -> Start | None:
-    """The starting weights; the embedded model's for a user's cases."""
-    name = options.start or (EMBEDDED if options.data is not None else None)
-    return None if name is None else Start.of(load_network(name, image_size=options.image_size))
+def _start(options: TrainOptions, name: str) -> Start:
+    """The starting weights of that name, or from that file."""
+    return Start.of(load_network(name, image_size=options.image_size))
 
 
 def _settings(options: TrainOptions, told: dict[str, Any] | None, start: Start | None) -> dict[str, Any]:

@@ -96,7 +96,8 @@ class Trainer:
         self.method = method_of(self.config)
         objective = self.method.objective(network)
         optimizer = self.method.optimizer(objective)
-        self.objective, self.optimizer = self.fabric.setup(objective, optimizer)
+        self.objective = objective
+        self._wrapped, self.optimizer = self.fabric.setup(objective, optimizer)
         self.network = network
         self.average = WeightAverage(network, self.config.average_decay)
         self.average.network.to(self.fabric.device)
@@ -134,6 +135,7 @@ class Trainer:
         curve = Curve(self.out / "curve.csv", CURVE_COLUMNS, self.progress.step)
         scores = Curve(self.out / "validation.csv", VALIDATION_COLUMNS, self.progress.step)
         self._seconds()
+        began = (time.monotonic(), self.progress.frames)
         for plan, batch in batches_ahead(
             self.maker, self._jobs(stop_after_steps), self.config.workers, self.fabric.device
         ):
@@ -142,7 +144,7 @@ class Trainer:
             curve.add(row)
             done = self.progress.frames >= self.config.schedule.frames
             if done or self._due(self.config.report_every, before):
-                self.report(_line(row, self.config.schedule.frames))
+                self.report(f"{_line(row, self.config.schedule.frames)}  {self._pace(*began)}")
             if self.validator is not None and (done or self._due(self.config.validate_every, before)):
                 self._validate(self.validator, scores)
             if done or self._late() or self._due(self.config.checkpoint_every, before):
@@ -167,6 +169,12 @@ class Trainer:
         before, self._asked_at = self._asked_at, time.monotonic()
         return self._asked_at - before
 
+    def _pace(self, began: float, frames: int) -> str:
+        """How fast it goes, and how long it will still take."""
+        speed = (self.progress.frames - frames) / max(time.monotonic() - began, 1e-6)
+        left = max(0, self.config.schedule.frames - self.progress.frames) / speed
+        return f"{speed:.1f} frames/s, {left / 60:.0f} min left"
+
     def _late(self) -> bool:
         return time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
 
@@ -177,11 +185,13 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate_share", 1.0)
         rng = np.random.default_rng((self.config.seed, step, 23))
-        loss = self.objective(batch, plan.memory, rng)
+        # Not through Fabric's wrapper: it would round the prompts' coordinates to bf16 as well.
+        with self.fabric.autocast():
+            loss = self.objective(batch, plan.memory, rng)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss.total)
         limit = math.inf if self.config.gradient_limit is None else self.config.gradient_limit
-        norm = self.fabric.clip_gradients(self.objective, self.optimizer, max_norm=limit, error_if_nonfinite=False)
+        norm = self.fabric.clip_gradients(self._wrapped, self.optimizer, max_norm=limit, error_if_nonfinite=False)
         if norm is None or bool(torch.isfinite(norm)):
             self._without_number = 0
             self.optimizer.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,23 @@ def test_a_change_of_length_is_noted_down(tmp_path: Path) -> None:
     second.run(stop_after_steps=1)
     described = json.loads((tmp_path / "run.json").read_text())
     assert described["plans"] == [{"from_step": 0, "frames": 60}, {"from_step": 3, "frames": 80}]
+
+
+@pytest.mark.parametrize("method", ["clips", "medical-sam2-3d", "medical-sam2-2d"])
+def test_mixed_precision_trains_by_every_method(method: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, method=method, precision="bf16")
+    whole = trainer(tmp_path / "whole", config)
+    whole.run(stop_after_steps=4)
+    whole.save()
+    first = trainer(tmp_path / "parts", config)
+    first.run(stop_after_steps=2)
+    first.save()
+    second = trainer(tmp_path / "parts", config)
+    second.resume()
+    second.run(stop_after_steps=2)
+    assert all(math.isfinite(float(row["loss"])) for row in curve(tmp_path / "whole"))
+    assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
+    assert all(weight.dtype == torch.float32 for weight in whole.network.parameters())
 
 
 def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None:
