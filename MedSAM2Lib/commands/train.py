@@ -21,13 +21,13 @@ your own cases
   three axes. A fifth of the cases is held out for validation. A SAM 2 checkpoint at 512 or 1024 pixels wants a GPU:
   memory, and on a CPU time, are estimated and printed before it starts.
 
-recipes, as the released code of Medical SAM 2 (arXiv 2408.00874) trains; memory is estimated for SAM 2 small at 1024
-pixels in fp32
+recipes, as the released code of Medical SAM 2 (arXiv 2408.00874) trains; memory as measured with SAM 2 small at 1024
+pixels in fp32 on a CPU
   medical-sam2-3d  clips of 2 slices, a box on every second one. Frozen: image encoder, prompt encoder, learned
                    tokens. The mask decoder learns at 1e-4; memory attention, memory encoder and pointers at 1e-8.
-                   About 8 GB.
+                   4.3 GB.
   medical-sam2-2d  batches of 4 images, a click in every fifth batch, one bank of 16 memories for all. Frozen: prompt
-                   encoder, memory encoder and pointers. The rest learns at 1e-4. About 25 GB.
+                   encoder, memory encoder and pointers. The rest learns at 1e-4. 12.7 GB.
 
 written to --out
   run.json (what was asked for), last.ckpt (all that is needed to go on), curve.csv, validation.csv, curve.png, and at
