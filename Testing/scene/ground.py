@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import slicer
 import vtk
 from MedSAM2SlicerLib.scene.geometry import as_vtk
 from MedSAM2SlicerLib.scene.grids import create_segmentation
+from MedSAM2SlicerLib.scene.nodes import nodes_of
 from MedSAM2SlicerLib.scene.segments import add_segment
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
@@ -117,3 +120,20 @@ def paint(segmentation: Any, segment_id: str, mask: BoolArray, volume: Any, eras
     logic.SetSegmentEditorNode(slicer.vtkMRMLSegmentEditorNode())
     mode = logic.ModificationModeRemove if erase else logic.ModificationModeAdd
     logic.ModifySegmentByLabelmap(segmentation, segment_id, image, mode, True, False)
+
+
+def save_bundle(scene: Any, path: Path) -> None:
+    """Saves a scene as an .mrb file, as Slicer does: every node that is saved gets a storage node first."""
+    for node in nodes_of(scene, "vtkMRMLStorableNode"):
+        if node.GetSaveWithScene() and node.GetStorageNode() is None:
+            node.AddDefaultStorageNode()
+    assert scene.WriteToMRB(str(path))
+
+
+def open_bundle(scene: Any, path: Path, folder: Path, add: bool = False) -> None:
+    """Reads an .mrb file into a scene, instead of what is there or added to it."""
+    with zipfile.ZipFile(path) as bundle:
+        bundle.extractall(folder)
+    (file,) = folder.rglob("*.mrml")
+    scene.SetURL(str(file))
+    assert scene.Import() if add else scene.Connect()

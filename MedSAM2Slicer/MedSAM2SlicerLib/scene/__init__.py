@@ -1,1 +1,1 @@
-"""What stands in the MRML scene: the volume's geometry, prompts, the preview, the segmentation and where it came from."""
+"""What stands in the MRML scene: the volume's geometry, prompts, preview, segments and where they came from."""

@@ -20,29 +20,19 @@ from slicer import vtkMRMLSegmentEditorNode, vtkSlicerSegmentEditorLogic
 
 from MedSAM2Lib.types import BoolArray
 from MedSAM2SlicerLib.scene.edits import EditWatcher
-from MedSAM2SlicerLib.scene.geometry import volume_shape
 from MedSAM2SlicerLib.scene.grids import check_segmentation
-from MedSAM2SlicerLib.scene.masking import editable_voxels, occupied_voxels, shared_editor_node
+from MedSAM2SlicerLib.scene.masking import occupied_voxels, shared_editor_node
 from MedSAM2SlicerLib.scene.nodes import is_alive, require
 from MedSAM2SlicerLib.scene.segments import (
     Box,
     check_editable,
-    labelmap_box,
     read_segment,
     require_segment,
     segment_ids,
     segment_mask,
-    whole,
 )
-from MedSAM2SlicerLib.scene.voxels import (
-    Change,
-    PackedChange,
-    bounding_box,
-    intersection,
-    moved,
-    oriented_image,
-    union,
-)
+from MedSAM2SlicerLib.scene.voxels import Change, PackedChange, bounding_box, moved, oriented_image
+from MedSAM2SlicerLib.scene.wishes import allowed_part, asked_change
 
 UNDO_STEPS = 50
 
@@ -122,16 +112,38 @@ class Committer:
         self._require_nodes()
         check_segmentation(self._segmentation, self._volume)
         check_editable(self._segmentation, segment_id)
-        box, wanted = self._cut(segment_id, mask, within)
-        if box is None:
+        asked = asked_change(self._segmentation, segment_id, self._volume, mask, within)
+        if asked is None:
             return CommitReport(segment_id, label, 0, 0, 0, 0)
-        change, protected, masked = self._allowed_change(segment_id, box, wanted)
-        added, removed = int(change.added.sum()), int(change.removed.sum())
+        change, protected, masked = allowed_part(asked, self._editor(), self._segmentation, self._volume)
+        added, removed = int(np.count_nonzero(change.added)), int(np.count_nonzero(change.removed))
         if added + removed:
             self._write(change)
             self._done.append(_Step(change.packed(), label))
             self._undone.clear()
         return CommitReport(segment_id, label, added, removed, protected, masked)
+
+    def record(self, change: Change, label: str = "") -> bool:
+        """Makes an edit by others, as it stands in the segment already, an undo step; False for one of no voxel."""
+        if not (change.added.any() or change.removed.any()):
+            return False
+        self._done.append(_Step(change.packed(), label))
+        self._undone.clear()
+        return True
+
+    def taken_back_by_others(self, change: Change) -> bool:
+        """Whether an edit by others took exactly the last commit back, as the Segment Editor's undo does.
+
+        It then counts as undone here too, and can be done again.
+        """
+        if not self._done:
+            return False
+        edit, last = change.reversed.packed(), self._done[-1].change
+        same = (edit.segment_id, edit.box) == (last.segment_id, last.box)
+        if not (same and np.array_equal(edit.added, last.added) and np.array_equal(edit.removed, last.removed)):
+            return False
+        self._undone.append(self._done.pop())
+        return True
 
     def undo(self) -> bool:
         """Takes the last commit back; False if there is none.
@@ -191,38 +203,6 @@ class Committer:
         if is_alive(self._editor_node):
             return self._editor_node
         return shared_editor_node(self._segmentation.GetScene())
-
-    def _cut(self, segment_id: str, mask: BoolArray, within: Box | None) -> tuple[Box | None, BoolArray]:
-        """The box in which anything can change, and the mask there."""
-        shape = volume_shape(self._volume)
-        region = within or whole(shape)
-        inside = mask if within is None or mask.shape != shape else mask[within]
-        expected = tuple(side.stop - side.start for side in region)
-        if inside.shape != expected:
-            raise ValueError(f"the mask must be {shape} or {expected}, not {mask.shape}")
-        wanted = bounding_box(inside)
-        segment = require_segment(self._segmentation, segment_id)
-        box = union(moved(wanted, region) if wanted else None, intersection(labelmap_box(segment, shape), region))
-        if box is None:
-            return None, inside
-        return box, inside[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, region))]
-
-    def _allowed_change(self, segment_id: str, box: Box, wanted: BoolArray) -> tuple[Change, int, int]:
-        current = read_segment(require_segment(self._segmentation, segment_id), box)
-        added, removed = wanted & ~current, current & ~wanted
-        changed = bounding_box(added | removed)
-        if changed is None:
-            return Change(segment_id, box, added, removed), 0, 0
-        box, added, removed = moved(changed, box), added[changed], removed[changed]
-        editor = self._editor()
-        editable = editable_voxels(editor, self._segmentation, segment_id, self._volume, box)
-        masked = 0
-        if editable is not None:
-            masked = int(np.count_nonzero((added | removed) & ~editable))
-            added, removed = added & editable, removed & editable
-        occupied = occupied_voxels(editor, self._segmentation, segment_id, box)
-        protected = int(np.count_nonzero(added & occupied))
-        return Change(segment_id, box, added & ~occupied, removed), protected, masked
 
     def _replay(self, change: Change) -> None:
         """Applies a step again or backwards, as far as it still fits what is there."""

@@ -1,7 +1,7 @@
 """Edits by anything else: the Segment Editor's brush, another module, a script.
 
-What this program wrote is remembered voxel by voxel. Whatever differs from it was edited by someone, and those slices are
-the user's: they become keyframes.
+What this program wrote is remembered voxel by voxel. Whatever differs from it was edited by someone, and those slices
+are the user's: they become keyframes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from MedSAM2Lib.types import AXES, Axis, BoolArray, SliceKey, array_dimension
 from MedSAM2SlicerLib.scene.geometry import volume_shape
 from MedSAM2SlicerLib.scene.nodes import Observers, require
 from MedSAM2SlicerLib.scene.segments import LABELMAP, Box, labelmap_box, read_segment, require_segment
-from MedSAM2SlicerLib.scene.voxels import Change, bounding_box, moved, union
+from MedSAM2SlicerLib.scene.voxels import Change, bounding_box, inside, moved, union
 
 _Mark = tuple[Box | None, int]
 
@@ -25,8 +25,8 @@ _Mark = tuple[Box | None, int]
 class EditWatcher:
     """Notices edits of accepted segments.
 
-    ``changed`` is called with the segment's id after an edit by anything else, once for each time that its voxels became
-    others. After the scene was closed or the segmentation deleted nothing is called any more, and ``accept`` and
+    ``changed`` is called with the segment's id after an edit by anything else, each time that its voxels became others.
+    After the scene was closed or the segmentation deleted nothing is called any more, and ``accept`` and
     ``changed_slices`` raise InputError ``E_NODE_GONE``.
     """
 
@@ -62,12 +62,28 @@ class EditWatcher:
         accepted = self._accepted.get(change.segment_id)
         if accepted is None:
             return
-        box = union(accepted[0], change.box)
+        box = union(accepted[0], change.box) or change.box
         mask = self._accepted_in(change.segment_id, box)
-        inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(change.box, box or change.box))
-        mask[inner] = (mask[inner] | change.added) & ~change.removed
+        place = inside(change.box, box)
+        mask[place] = (mask[place] | change.added) & ~change.removed
         self._accepted[change.segment_id] = (box, mask)
         self._remember(change.segment_id, require_segment(self._segmentation, change.segment_id))
+
+    def edit_of(self, segment_id: str) -> Change | None:
+        """All that others changed in a segment since it was accepted, as one change; None where nothing differs."""
+        require(self._volume, "volume")
+        segment = require_segment(self._segmentation, segment_id)
+        if segment_id not in self._accepted:
+            return None
+        box = union(self._accepted[segment_id][0], self._box_of(segment))
+        if box is None:
+            return None
+        current, before = read_segment(segment, box), self._accepted_in(segment_id, box)
+        inner = bounding_box(current != before)
+        if inner is None:
+            return None
+        current, before = current[inner], before[inner]
+        return Change(segment_id, moved(inner, box), current & ~before, before & ~current)
 
     def changed_slices(self, segment_id: str, axis: Axis) -> dict[SliceKey, BoolArray]:
         """Slices along an axis that were edited since, with the segment's mask there now, bool ``[rows, columns]``.
@@ -136,18 +152,17 @@ class EditWatcher:
         inner = bounding_box(mask) if mask is not None else None
         if mask is None or inner is None or box is None:
             return None, 0
-        return moved(inner, box), zlib.crc32(np.ascontiguousarray(mask[inner]))
+        return moved(inner, box), zlib.crc32(mask[inner].tobytes())
 
     def _box_of(self, segment: Any) -> Box | None:
         return labelmap_box(segment, volume_shape(self._volume))
 
-    def _accepted_in(self, segment_id: str, box: Box | None) -> BoolArray:
+    def _accepted_in(self, segment_id: str, box: Box) -> BoolArray:
         """The accepted mask in a box that holds all of it."""
         kept, mask = self._accepted[segment_id]
-        assert box is not None
         larger = np.zeros([side.stop - side.start for side in box], dtype=bool)
         if kept is not None:
-            larger[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(kept, box))] = mask
+            larger[inside(kept, box)] = mask
         return larger
 
     def _full_slice(self, current: BoolArray, box: Box, axis: Axis, place: int) -> BoolArray:

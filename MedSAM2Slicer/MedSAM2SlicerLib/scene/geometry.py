@@ -1,8 +1,8 @@
 """The volume of the scene as the engine sees it: voxels, and where they lie in the patient.
 
-Slicer's world is RAS; the engine's is LPS, into which ``volume_data`` converts once. Voxel coordinates are ``(i, j, k)``
-with integers at voxel centres, arrays ``[k, j, i]``. Linear parent transforms count; others are refused, since slices
-of such a volume are not flat.
+Slicer's world is RAS; the engine's is LPS, into which ``volume_data`` converts once. Voxel coordinates are
+``(i, j, k)`` with integers at voxel centres, arrays ``[k, j, i]``. Linear parent transforms count; others are refused,
+since slices of such a volume are not flat.
 """
 
 from __future__ import annotations
@@ -113,10 +113,15 @@ def ijk_to_ras(volume_node: Any, ijk: Sequence[float]) -> tuple[float, float, fl
 
 def ras_to_ijk(volume_node: Any, ras: Sequence[float]) -> IJK:
     """Voxel coordinates of a world position, neither rounded nor limited to the volume."""
-    return apply(np.linalg.inv(ijk_to_world_matrix(volume_node)), ras)
+    return apply(inverse(ijk_to_world_matrix(volume_node)), ras)
 
 
-def apply(matrix: Matrix, point: Sequence[float]) -> tuple[float, float, float]:
+def inverse(matrix: Matrix) -> Matrix:
+    """The matrix the other way round."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def apply(matrix: Matrix, point: Sequence[float] | Matrix) -> tuple[float, float, float]:
     """A 4x4 affine matrix applied to a point."""
     x, y, z, _ = (float(value) for value in matrix @ np.array([*point, 1.0]))
     return x, y, z

@@ -1,7 +1,7 @@
 """The segmentation against the volume: one grid, one place, or a plain word about it.
 
-Slicer resamples and crops in silence where grids or transforms differ. So nothing is written unless both are equal; else
-the caller is told which fix to offer, and no fix loses a voxel.
+Slicer resamples and crops in silence where grids or transforms differ. So nothing is written unless both are equal;
+else the caller is told which fix to offer, and no fix loses a voxel.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from MedSAM2SlicerLib.scene.geometry import (
     as_array,
     as_vtk,
     ijk_to_local_matrix,
+    inverse,
     parent_to_world_matrix,
     volume_shape,
 )
@@ -84,7 +85,7 @@ def convert_segmentation(segmentation_node: Any, volume_node: Any) -> Any:
     centre lies in; a surface is filled. Where the original reaches beyond the volume, so does the copy.
     """
     require(segmentation_node, "segmentation")
-    moved = np.linalg.inv(parent_to_world_matrix(volume_node)) @ parent_to_world_matrix(segmentation_node)
+    moved = inverse(parent_to_world_matrix(volume_node)) @ parent_to_world_matrix(segmentation_node)
     copy = create_segmentation(
         volume_node.GetScene(), volume_node, f"{segmentation_node.GetName()} on {volume_node.GetName()}"
     )
@@ -129,14 +130,14 @@ def _filled_labelmaps(segmentation_node: Any) -> Iterator[Any]:
 
 
 def _check_transform(segmentation_node: Any, volume_node: Any) -> None:
-    between = np.linalg.inv(parent_to_world_matrix(volume_node)) @ parent_to_world_matrix(segmentation_node)
+    between = inverse(parent_to_world_matrix(volume_node)) @ parent_to_world_matrix(segmentation_node)
     grid = ijk_to_local_matrix(volume_node)
     if _same_grid(between @ grid, grid, volume_shape(volume_node)):
         return
     raise InputError(
         "E_TRANSFORM_MISMATCH",
-        "{segmentation} and {volume} are under different transforms: let the segmentation follow the volume, or convert "
-        "it where it is.",
+        "{segmentation} and {volume} are under different transforms: let the segmentation follow the volume, or "
+        "convert it where it is.",
         segmentation=segmentation_node.GetName(),
         volume=volume_node.GetName(),
     )

@@ -58,15 +58,13 @@ def segment_name(segmentation_node: Any, segment_id: str) -> str:
 
 
 def add_segment(segmentation_node: Any, name: str = "", color: Sequence[float] | None = None) -> str:
-    """Adds an empty segment and returns its id; name and colour (red, green, blue in 0..1) are Slicer's if not given."""
-    arguments = [name, name] if name else []
-    if color is not None:
-        arguments = [*(arguments or ["", ""]), list(color)]
-    return str(segmentation_node.GetSegmentation().AddEmptySegment(*arguments))
+    """Adds an empty segment and returns its id; without name or colour (red, green, blue in 0..1) Slicer gives them."""
+    color_argument = [] if color is None else [list(color)]
+    return str(segmentation_node.GetSegmentation().AddEmptySegment(name, name, *color_argument))
 
 
 def labelmap_of(segment: Any) -> tuple[NDArray, tuple[int, int, int]] | None:
-    """A segment's labelmap ``[k, j, i]`` (a view, to be read only) and the voxel ``(k, j, i)`` it begins at, or None."""
+    """A segment's labelmap ``[k, j, i]`` (a view, read only) and the voxel ``(k, j, i)`` it begins at, or None."""
     image = segment.GetRepresentation(LABELMAP)
     scalars = image.GetPointData().GetScalars() if image is not None else None
     if scalars is None or scalars.GetNumberOfTuples() == 0:

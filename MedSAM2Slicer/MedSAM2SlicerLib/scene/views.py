@@ -18,6 +18,7 @@ from MedSAM2SlicerLib.scene.geometry import (
     apply,
     as_array,
     ijk_to_world_matrix,
+    inverse,
     nearest_index,
     nearest_voxel,
     volume_shape,
@@ -67,12 +68,12 @@ def view_to_ijk(view: Any, xy: Sequence[float], volume_node: Any) -> IJK:
     Raises PromptError ``E_CLICK_OUTSIDE``, and InputError ``E_VIEW_OBLIQUE`` and ``E_VIEW_LIGHTBOX``.
     """
     _aligned_axis(view, volume_node)
-    xy_to_ijk = np.linalg.inv(ijk_to_world_matrix(volume_node)) @ as_array(slice_node_of(view).GetXYToRAS())
+    xy_to_ijk = inverse(ijk_to_world_matrix(volume_node)) @ as_array(slice_node_of(view).GetXYToRAS())
     return nearest_voxel(volume_node, apply(xy_to_ijk, (float(xy[0]), float(xy[1]), 0.0)))
 
 
 def align_view(view: Any, volume_node: Any) -> None:
-    """Turns a view onto the volume's slices, by the smallest turn, at the slice that its centre shows or is nearest to."""
+    """Turns a view onto the volume's slices, by the smallest turn, at the slice that its centre is nearest to."""
     node = slice_node_of(view)
     slice_to_ras = as_array(node.GetSliceToRAS())
     ijk_to_world = ijk_to_world_matrix(volume_node)
@@ -88,7 +89,7 @@ def align_view(view: Any, volume_node: Any) -> None:
 
 
 def jump_to_slice(views: Iterable[Any], volume_node: Any, key: SliceKey) -> int:
-    """Shows a slice in all views of its axis, each staying where it is within the plane; returns how many there were."""
+    """Shows a slice in all views of its axis, each staying where it is in the plane; returns how many there were."""
     moved = 0
     for node in map(slice_node_of, views):
         axis, _ = view_axis(node, volume_node)
@@ -124,7 +125,7 @@ def _aligned_axis(view: Any, volume_node: Any) -> Axis:
 
 def _centre_ijk(view: Any, volume_node: Any) -> IJK:
     centre = as_array(slice_node_of(view).GetSliceToRAS())[:3, 3]
-    return apply(np.linalg.inv(ijk_to_world_matrix(volume_node)), centre.tolist())
+    return apply(inverse(ijk_to_world_matrix(volume_node)), centre)
 
 
 def _plane_normals(ijk_to_world: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -83,6 +83,12 @@ def moved(inner: Box, outer: Box) -> Box:
     return k, j, i
 
 
+def inside(inner: Box, outer: Box) -> Box:
+    """A box of the volume in the coordinates of another one's array, which holds it."""
+    k, j, i = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer))
+    return k, j, i
+
+
 def union(one: Box | None, other: Box | None) -> Box | None:
     """The smallest box that holds both."""
     if one is None or other is None:
