@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import slicer
-
 from .dicom import load_series
 from .scene import Core
 
@@ -73,8 +71,19 @@ class CoreIOManager:
             options = 1 if properties.get("labelmap") else 0
             node = self._core.logics["volumes"].AddArchetypeVolume(file_name, name, options)
         if node is not None and properties.get("show", True):
-            show_volume(self._core, node)
+            self.show(node)
         return node
+
+    def show(self, node: Any) -> None:
+        """Make a volume the background of all slice views and fit them, as loading does in Slicer."""
+        self._core.application_logic.GetSelectionNode().SetActiveVolumeID(node.GetID())
+        self._core.application_logic.PropagateVolumeSelection(1)
+        logics = self._core.application_logic.GetSliceLogics()
+        for index in range(logics.GetNumberOfItems()):
+            logic = logics.GetItemAsObject(index)
+            logic.GetSliceNode().RotateToVolumePlane(node)
+            logic.FitSliceToBackground()
+            logic.SnapSliceOffsetToIJK()
 
     def _read_segmentation(self, file_name: str, properties: dict[str, Any]) -> Any:
         logic = self._core.logics["segmentations"]
@@ -88,7 +97,7 @@ class CoreIOManager:
         scene = self._core.scene
         clear = properties.get("clear", False)
         if file_name.endswith(".mrb"):
-            return self._core.application_logic.OpenSlicerDataBundle(file_name, new_folder(), clear) or None
+            return scene.ReadFromMRB(file_name, clear) or None
         scene.SetURL(file_name)
         return (scene.Connect() if clear else scene.Import()) or None
 
@@ -99,18 +108,3 @@ class CoreIOManager:
             return bool(scene.WriteToMRB(file_name))
         scene.SetURL(file_name)
         return bool(scene.Commit(file_name))
-
-
-def new_folder() -> str:
-    return slicer.util.tempDirectory("SlicerHost")
-
-
-def show_volume(core: Core, node: Any) -> None:
-    """Make a volume the background of all slice views and fit them, as loading does in Slicer."""
-    core.application_logic.GetSelectionNode().SetActiveVolumeID(node.GetID())
-    core.application_logic.PropagateVolumeSelection(1)
-    for index in range(core.application_logic.GetSliceLogics().GetNumberOfItems()):
-        logic = core.application_logic.GetSliceLogics().GetItemAsObject(index)
-        logic.GetSliceNode().RotateToVolumePlane(node)
-        logic.FitSliceToBackground()
-        logic.SnapSliceOffsetToIJK()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +32,12 @@ IN_SUBJECT_HIERARCHY = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRML
 
 @dataclass(frozen=True)
 class Core:
-    """The scene, Slicer's application logic, and the module logics by the name of their module."""
+    """The scene, Slicer's application logic, the module logics by the name of their module, and the scene's cache."""
 
     scene: Any
     application_logic: Any
     logics: dict[str, Any]
+    remote_io: Any
 
 
 def start_core() -> Core:
@@ -56,7 +60,20 @@ def start_core() -> Core:
     vtk.vtkObject.GlobalWarningDisplayOn()
     application_logic.SetColorLogic(logics["colors"])
     keep_subject_hierarchy(scene)
-    return Core(scene, application_logic, logics)
+    return Core(scene, application_logic, logics, add_remote_io(scene, application_logic))
+
+
+def add_remote_io(scene: Any, application_logic: Any) -> Any:
+    """The cache that a bundle (.mrb) is unpacked into; a scene without one reads no bundle."""
+    remote_io = slicer.vtkMRMLRemoteIOLogic()
+    remote_io.SetMRMLApplicationLogic(application_logic)
+    cache = tempfile.mkdtemp(prefix="SlicerHost-")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    remote_io.GetCacheManager().SetRemoteCacheDirectory(cache)
+    remote_io.SetMRMLScene(scene)
+    remote_io.AddDataIOToScene()
+    application_logic.SetTemporaryPath(cache)
+    return remote_io
 
 
 def keep_subject_hierarchy(scene: Any) -> None:

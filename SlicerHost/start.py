@@ -36,6 +36,16 @@ class Host:
             self.window.moduleSelector().selectModule(module.name)
         return module
 
+    def clear(self) -> None:
+        """Close the scene, as between two tests; the views stay, and `slicer.mrmlScene` is this host's again."""
+        import slicer
+
+        from .testing import settle
+
+        slicer.mrmlScene = self.app.mrmlScene()
+        slicer.mrmlScene.Clear(False)
+        settle()
+
     def run(self, options: argparse.Namespace) -> int:
         """Show the window, open what was asked for, and run until it is closed; returns the exit status."""
         import slicer

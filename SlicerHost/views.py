@@ -49,6 +49,13 @@ KEY_SYMBOLS = {
 }
 
 
+def flipped(picture: QtGui.QImage) -> QtGui.QImage:
+    """A copy with its first row last: VTK counts rows from below."""
+    if hasattr(picture, "flipped"):
+        return picture.flipped(QtCore.Qt.Orientation.Vertical)
+    return picture.mirrored(False, True)
+
+
 @stand_in
 class VtkView(QtWidgets.QWidget):
     """One render window, its renderer and its displayable managers, shown in a Qt widget (ctkVTKAbstractView)."""
@@ -120,7 +127,7 @@ class VtkView(QtWidgets.QWidget):
         pixels = vtk.vtkUnsignedCharArray()
         self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, pixels)
         picture = QtGui.QImage(memoryview(pixels), width, height, QtGui.QImage.Format.Format_RGBX8888)
-        self._image = picture.mirrored(False, True)
+        self._image = flipped(picture)
         self.update()
 
     def paintEvent(self, _event: Any) -> None:
