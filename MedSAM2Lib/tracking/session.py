@@ -204,6 +204,21 @@ class TrackingSession(SegmentationSession):
             self.view.window = taken.window
             self.features.clear()
 
+    def object_state(self, object_id: int) -> dict[str, Any]:
+        """As ``state``, of one object only."""
+        volume = {"name": self.view.volume.name, "checksum": self._checksum}
+        only = {object_id: self._object(object_id)}
+        return session_state(only, volume, self.view.window, self.stop, self._made_with())
+
+    def restore_object(self, object_id: int, state: dict[str, Any]) -> None:
+        """An object is what ``object_state`` said of it; all others, window and stop rule stay. Raises as ``restore``."""
+        self._object(object_id)
+        taken = read_state(state, self.view.volume, self._checksum, self._made_with(), self._tracks)
+        if object_id not in taken.objects:
+            raise no_object(object_id)
+        self._changed(self._objects[object_id])
+        self._objects[object_id] = taken.objects[object_id]
+
     @cached_property
     def _checksum(self) -> str:
         return self.view.volume.checksum()
