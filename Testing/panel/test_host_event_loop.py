@@ -44,7 +44,7 @@ def count_for_one_second(slot, interval):
     return result
 
 print(json.dumps({
-    "polled": count_for_one_second(lambda done: None, 100),
+    "polled": count_for_one_second(lambda done: None, 250),
     "waited": count_for_one_second(lambda done: done.wait(0.015), 0),
 }))
 """
@@ -57,4 +57,4 @@ def test_a_polled_worker_starves_and_waiting_15_ms_on_its_event_feeds_it() -> No
         [sys.executable, "-c", MEASURE], env=environment, capture_output=True, text=True, timeout=120, check=True
     )
     counted = json.loads(done.stdout.strip().splitlines()[-1])
-    assert counted["waited"] > 5 * counted["polled"], counted
+    assert counted["waited"] > 2 * counted["polled"], counted
