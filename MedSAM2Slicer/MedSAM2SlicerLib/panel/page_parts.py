@@ -1,0 +1,98 @@
+"""What the pages beside the panel's main flow are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def column(*parts: Any) -> Any:
+    """A widget with widgets and layouts under each other."""
+    widget = qt.QWidget()
+    layout = qt.QVBoxLayout(widget)
+    for part in parts:
+        if isinstance(part, qt.QLayout):
+            layout.addLayout(part)
+        else:
+            layout.addWidget(part)
+    return widget
+
+
+def row(*widgets: Any) -> Any:
+    """A layout with widgets beside each other."""
+    layout = qt.QHBoxLayout()
+    for widget in widgets:
+        layout.addWidget(widget)
+    return layout
+
+
+def text_label(name: str, text: str = "", buddy: Any = None) -> Any:
+    """A label whose text wraps and can be copied; ``buddy`` is what it describes."""
+    label = qt.QLabel(text)
+    label.objectName = name
+    label.wordWrap = True
+    if buddy is not None:
+        label.setBuddy(buddy)
+    else:
+        label.setTextInteractionFlags(qt.Qt.TextSelectableByMouse | qt.Qt.TextSelectableByKeyboard)
+    return label
+
+
+def push_button(name: str, text: str, pressed: Callable[[], None], tool_tip: str = "") -> Any:
+    """A button that calls back."""
+    button = qt.QPushButton(text)
+    button.objectName = name
+    button.setToolTip(tool_tip)
+    button.connect("clicked()", pressed)
+    return button
+
+
+def choice_box(name: str, texts: list[str], chosen: Callable[[int], None]) -> Any:
+    """A drop-down of fixed texts; calls back with the place of what the user chose."""
+    box = qt.QComboBox()
+    box.objectName = name
+    box.addItems(texts)
+    box.connect("activated(int)", chosen)
+    return box
+
+
+def rows_table(name: str, headings: list[str], clicked: Callable[[int], None]) -> Any:
+    """A table whose rows are chosen whole; calls back with the row that was clicked, or on which Enter was pressed."""
+    table = qt.QTableWidget(0, len(headings))
+    table.objectName = name
+    table.setHorizontalHeaderLabels(headings)
+    table.verticalHeader().hide()
+    table.horizontalHeader().setStretchLastSection(True)
+    table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+    table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+    table.setTabKeyNavigation(False)
+    table.connect("cellClicked(int,int)", lambda at, _column: clicked(at))
+    table.connect("cellActivated(int,int)", lambda at, _column: clicked(at))
+    return table
+
+
+def fill_table(table: Any, rows: list[tuple[str, ...]]) -> None:
+    """Replaces a table's rows; the row that was chosen stays chosen."""
+    chosen = table.currentRow()
+    table.setRowCount(len(rows))
+    for at, texts in enumerate(rows):
+        for place, text in enumerate(texts):
+            item = qt.QTableWidgetItem(text)
+            item.setToolTip(text)
+            table.setItem(at, place, item)
+    table.resizeColumnsToContents()
+    if 0 <= chosen < len(rows):
+        table.selectRow(chosen)
+
+
+def size_text(number: float) -> str:
+    """Bytes as people read them: "156 MB"."""
+    unit = 0
+    while number >= 1000 and unit < len(_UNITS) - 1:
+        number, unit = number / 1000, unit + 1
+    return f"{number:.1f} {_UNITS[unit]}" if unit and number < 10 else f"{number:.0f} {_UNITS[unit]}"
