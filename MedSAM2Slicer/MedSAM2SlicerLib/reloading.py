@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import ModuleType
 
 PACKAGES = ("MedSAM2Lib", "MedSAM2SlicerLib")
@@ -55,7 +55,8 @@ def _packages_of(name: str) -> list[str]:
 def _imported_by(module: ModuleType) -> list[str]:
     """What a module imports when it is loaded, absolute; imports inside of functions do not matter."""
     found: list[str] = []
-    for statement in ast.parse(inspect.getsource(module)).body:
+    file = getattr(module, "__file__", None)
+    for statement in ast.parse(Path(file).read_text(encoding="utf-8")).body if file else ():
         if isinstance(statement, ast.Import):
             found += [alias.name for alias in statement.names]
         elif isinstance(statement, ast.ImportFrom):
