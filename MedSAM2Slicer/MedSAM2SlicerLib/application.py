@@ -7,12 +7,23 @@ import os
 import shutil
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import slicer
 
 NO_VERSION = (0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class SliceView:
+    """A slice view on the screen: its MRML node, VTK's interactor and renderer, and the Qt widget."""
+
+    node: Any
+    interactor: Any
+    renderer: Any
+    widget: Any
 
 
 def version() -> tuple[int, int]:
@@ -30,6 +41,35 @@ def is_testing() -> bool:
 def on_main_thread() -> bool:
     """Whether MRML, Qt and VTK may be used here."""
     return threading.current_thread() is threading.main_thread()
+
+
+def main_window() -> Any:
+    """Slicer's main window; None where it runs without one."""
+    return _module("slicer.util").mainWindow()
+
+
+def layout_manager() -> Any:
+    """Slicer's layout manager; None where it runs without a main window."""
+    app = getattr(slicer, "app", None)
+    return None if app is None else app.layoutManager()
+
+
+def slice_views() -> list[SliceView]:
+    """All slice views of the layout, by their names' order; none without a main window."""
+    layout = layout_manager()
+    found = []
+    for name in layout.sliceViewNames() if layout is not None else ():
+        widget = layout.sliceWidget(name)
+        view = widget.sliceView()
+        renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
+        found.append(SliceView(widget.mrmlSliceNode(), view.interactor(), renderer, view))
+    return found
+
+
+def mouse_only_looks() -> bool:
+    """Whether clicks in views pan, zoom and scroll, and nobody places markups or sets window and level by them."""
+    node = slicer.app.applicationLogic().GetInteractionNode()
+    return node is None or node.GetCurrentInteractionMode() == node.ViewTransform
 
 
 def has_extension(name: str) -> bool | None:

@@ -1,0 +1,73 @@
+"""What happens to the scene while the panel is there, and bears on what is chosen: gathered, and told once it is over.
+
+The session sees to its own consistency; this only keeps the panel in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer import vtkMRMLScene, vtkSegmentation
+
+from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.scene.nodes import Observers
+
+_SCENE_EVENTS = (
+    vtkMRMLScene.EndCloseEvent,
+    vtkMRMLScene.EndImportEvent,
+    vtkMRMLScene.NodeAddedEvent,
+    vtkMRMLScene.NodeRemovedEvent,
+)
+_SEGMENT_EVENTS = (vtkSegmentation.SegmentAdded, vtkSegmentation.SegmentRemoved, vtkSegmentation.SegmentModified)
+
+
+class SceneWatch:
+    """Calls ``changed`` from the event loop after nodes or segments came, went or changed.
+
+    Args:
+        scene: the vtkMRMLScene.
+        changed: called once for any number of events.
+        report: gets what it raises.
+    """
+
+    def __init__(self, scene: Any, changed: Callable[[], None], report: Callable[[BaseException], None]) -> None:
+        self._scene = scene
+        self._changed = changed
+        self.report = report
+        self._segmentation: Any = None
+        self._of_scene = Observers()
+        self._of_segments = Observers()
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._tell)
+        for event in _SCENE_EVENTS:
+            self._of_scene.observe(scene, event, self._on_event)
+
+    def watch(self, segmentation_node: Any) -> None:
+        """Follows the segments of a segmentation node, or of none."""
+        if segmentation_node is self._segmentation:
+            return
+        self._segmentation = segmentation_node
+        self._of_segments.close()
+        if segmentation_node is not None:
+            for event in _SEGMENT_EVENTS:
+                self._of_segments.observe(segmentation_node.GetSegmentation(), event, self._on_event)
+
+    def close(self) -> None:
+        """Stops watching."""
+        self._timer.stop()
+        self._of_segments.close()
+        self._of_scene.close()
+
+    def _on_event(self, _caller: Any, _event: str) -> None:
+        self._timer.start()
+
+    @slot
+    def _tell(self) -> None:
+        if self._scene.IsBatchProcessing():
+            self._timer.start()
+        else:
+            self._changed()
