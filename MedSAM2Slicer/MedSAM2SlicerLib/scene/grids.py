@@ -91,10 +91,10 @@ def convert_segmentation(segmentation_node: Any, volume_node: Any) -> Any:
     )
     segmentation = copy.GetSegmentation()
     segmentation.DeepCopy(segmentation_node.GetSegmentation())
-    _adopt_grid(copy, volume_node)
     if not _is_labelmap(segmentation_node):
-        _fill_surfaces(segmentation, moved)
+        _fill_surfaces(copy, volume_node, moved)
         return copy
+    _adopt_grid(copy, volume_node)
     grid = _empty_image(volume_node)
     transform = vtk.vtkTransform()
     transform.SetMatrix(as_vtk(moved))
@@ -102,6 +102,8 @@ def convert_segmentation(segmentation_node: Any, volume_node: Any) -> Any:
     for segment_id in segment_ids(copy):
         segment = segmentation.GetSegment(segment_id)
         source = segment.GetRepresentation(LABELMAP)
+        if source is None:
+            continue
         key = source.GetAddressAsString("")
         if key not in resampled:
             resampled[key] = _resample(source, grid, transform)
@@ -192,10 +194,12 @@ def labelmap_of_image_is_empty(image: Any) -> bool:
     return scalars is None or scalars.GetNumberOfTuples() == 0
 
 
-def _fill_surfaces(segmentation: Any, moved: NDArray[np.float64]) -> None:
-    """Turns surfaces into labelmaps on the reference geometry."""
+def _fill_surfaces(copy: Any, volume_node: Any, moved: NDArray[np.float64]) -> None:
+    """Moves surfaces and turns them into labelmaps on the volume's grid, which moving them would move along."""
+    segmentation = copy.GetSegmentation()
     transform = vtk.vtkTransform()
     transform.SetMatrix(as_vtk(moved))
     segmentation.ApplyLinearTransform(transform)
+    _adopt_grid(copy, volume_node)
     segmentation.CreateRepresentation(LABELMAP, True)
     segmentation.SetSourceRepresentationName(LABELMAP)

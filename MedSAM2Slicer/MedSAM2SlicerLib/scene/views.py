@@ -47,8 +47,7 @@ def view_axis(view: Any, volume_node: Any) -> tuple[Axis, float]:
 def slice_key_of(view: Any, volume_node: Any) -> SliceKey:
     """The slice of the volume that a view shows at its centre.
 
-    Raises InputError ``E_VIEW_OBLIQUE`` (tilted by over 1 degree), ``E_VIEW_OUTSIDE`` (beyond the volume) and
-    ``E_VIEW_LIGHTBOX`` (several slices in one view).
+    Raises InputError ``E_VIEW_OBLIQUE`` (tilted by over 1 degree) and ``E_VIEW_OUTSIDE`` (beyond the volume).
     """
     axis = _aligned_axis(view, volume_node)
     index = nearest_index(_centre_ijk(view, volume_node)[ijk_position(axis)])
@@ -65,7 +64,7 @@ def slice_key_of(view: Any, volume_node: Any) -> SliceKey:
 def view_to_ijk(view: Any, xy: Sequence[float], volume_node: Any) -> IJK:
     """The centre of the voxel at a position of a view, in display pixels from its lower left corner.
 
-    Raises PromptError ``E_CLICK_OUTSIDE``, and InputError ``E_VIEW_OBLIQUE`` and ``E_VIEW_LIGHTBOX``.
+    Raises PromptError ``E_CLICK_OUTSIDE`` and InputError ``E_VIEW_OBLIQUE``.
     """
     _aligned_axis(view, volume_node)
     xy_to_ijk = inverse(ijk_to_world_matrix(volume_node)) @ as_array(slice_node_of(view).GetXYToRAS())
@@ -104,12 +103,6 @@ def jump_to_slice(views: Iterable[Any], volume_node: Any, key: SliceKey) -> int:
 
 def _aligned_axis(view: Any, volume_node: Any) -> Axis:
     node = slice_node_of(view)
-    if node.GetLayoutGridRows() * node.GetLayoutGridColumns() > 1:
-        raise InputError(
-            "E_VIEW_LIGHTBOX",
-            "The view {view} shows several slices at once: set its layout to one slice.",
-            view=node.GetName(),
-        )
     axis, degrees = view_axis(node, volume_node)
     if degrees <= LARGEST_TILT:
         return axis
