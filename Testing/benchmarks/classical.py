@@ -1,9 +1,9 @@
 """What a network has to beat: GrowCut and region growing from the same prompt, in three dimensions.
 
-Both get seeds from the prompt alone: a box marks the ellipse in its middle as the object and all that lies a tenth
-outside it in the plane as background, on every slice; a click marks a small disc, and the region's border is background.
-Neither is told where the object ends along the axis, but that it reaches no farther than one and a half times half
-its width. GrowCut is Slicer's own (``vtkImageGrowCutSegment`` of slicer-core).
+Both get seeds from the prompt alone: a box marks the ellipse in its middle as the object, and all that lies a tenth
+outside it in the plane as background, on every slice; a click marks a small disc, and the border of the region is
+background. Neither is told where the object ends along the axis, but that it reaches no farther than 1.5 times
+half its width. GrowCut is Slicer's own (``vtkImageGrowCutSegment`` of slicer-core).
 """
 
 from __future__ import annotations
