@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.network.config import HieraConfig, NetworkConfig
 
@@ -36,7 +38,22 @@ EMBEDDED = NetworkConfig(
     stop_predicted_iou=0.4,
 )
 
-PRESETS = {"embedded": EMBEDDED}
+EMBEDDED_192 = replace(
+    EMBEDDED,
+    image_size=192,
+    image_encoder=replace(
+        EMBEDDED.image_encoder,
+        embed_dim=48,
+        stages=(1, 2, 6, 1),
+        global_blocks=(7,),
+        window_sizes=(8, 8, 12, 6),
+        position_grid=(12, 12),
+    ),
+    model_dim=128,
+)
+"""Larger, for whoever has a GPU to train it on: 6.3 million parameters, about 4 times the time of a slice."""
+
+PRESETS = {"embedded": EMBEDDED, "embedded-192": EMBEDDED_192}
 
 
 def network_preset(name: str) -> NetworkConfig:

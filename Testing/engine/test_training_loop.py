@@ -166,6 +166,13 @@ def test_the_average_follows_slowly_and_forgets_the_start() -> None:
     assert average.network.weight.item() == pytest.approx(0.9 + 0.1 * 1.1)
 
 
+def test_the_larger_network_can_still_be_shipped() -> None:
+    network = Sam2Network(network_preset("embedded-192"))
+    assert 6e6 < sum(weight.numel() for weight in network.parameters()) < packaging.LARGEST_BYTES / 2
+    with torch.no_grad():
+        assert network.encode_image(torch.zeros(1, 1, 192, 192)).top.shape == (1, 128, 12, 12)
+
+
 def test_the_embedded_network_is_small_and_takes_one_channel() -> None:
     config = network_preset("embedded")
     count = sum(weight.numel() for weight in Sam2Network(config).parameters())
