@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from MedSAM2SlicerLib.scene.geometry import ijk_to_ras
 from MedSAM2SlicerLib.scene.grids import create_segmentation
+from MedSAM2SlicerLib.scene.nodes import nodes_of
+from MedSAM2SlicerLib.scene.provenance import ProvenanceStore
 from MedSAM2SlicerLib.scene.segments import add_segment
 from MedSAM2SlicerLib.session.controller import SessionController
 from MedSAM2SlicerLib.session.ports import EngineChoice, ReadyEngine
@@ -16,10 +20,19 @@ from MedSAM2SlicerLib.session.scene_parts import MrmlScene
 from MedSAM2SlicerLib.session.state import SessionState
 from MedSAM2SlicerLib.session.tickers import LoopTicker
 from numpy.typing import NDArray
+from vtk.util.numpy_support import vtk_to_numpy
 
-from MedSAM2Lib.types import BoolArray, SegmentationEngine, VolumeData
+from MedSAM2Lib.types import (
+    BoolArray,
+    Orientations,
+    PointPrompt,
+    Prompt,
+    PropagationRequest,
+    SegmentationEngine,
+    VolumeData,
+)
 from MedSAM2Lib.volume.volume import Volume
-from Testing.engine.growing_network import BRIGHT, growing_session
+from Testing.engine.growing_network import BRIGHT, SIDE, growing_session, mask_of, tracked_of
 from Testing.engine.phantoms import ellipsoid
 from Testing.scene.ground import add_volume
 
@@ -27,6 +40,8 @@ SHAPE = (24, 26, 28)
 ORGAN = ellipsoid(SHAPE, (12, 13, 14), (9, 8, 10))
 MIDDLE = (14.0, 13.0, 12.0)
 PATIENCE = 60.0
+SIZES = SimpleNamespace(image_size=4 * SIDE, grid_size=SIDE, model_dim=4, memory_dim=1)
+"""What a network's configuration would say of the stand-in's tensors; states that are restored are checked by it."""
 
 
 class GrowingEngine(SegmentationEngine):
@@ -42,6 +57,7 @@ class GrowingEngine(SegmentationEngine):
     def open(self, volume: VolumeData) -> Any:
         self._before_open()
         session = growing_session(Volume(volume.array, volume.ijk_to_world, volume.name))
+        session.runner.network = SimpleNamespace(config=SIZES)
         self.sessions.append(session)
         return session
 
@@ -104,6 +120,46 @@ class Bench:
         assert opened is not None
         return np.array(opened.parts.preview.array)  # type: ignore[attr-defined]
 
+    def array(self) -> NDArray[np.int16]:
+        """The volume's voxels, [k, j, i], to be written before the first prompt."""
+        scalars = self.volume.GetImageData().GetPointData().GetScalars()
+        return vtk_to_numpy(scalars).reshape(self.volume.GetImageData().GetDimensions()[::-1])
+
+    def drag_points(self, ijk: tuple[float, float, float]) -> None:
+        """The user drags every point to a voxel in a view."""
+        for node in nodes_of(self.scene, "vtkMRMLMarkupsFiducialNode"):
+            for index in range(node.GetNumberOfControlPoints()):
+                node.InvokeEvent(node.PointStartInteractionEvent)
+                node.SetNthControlPointPositionWorld(index, *ijk_to_ras(self.volume, ijk))
+                node.InvokeEvent(node.PointEndInteractionEvent)
+        self.run()
+
+    @property
+    def tracked(self) -> list[int]:
+        """Slices that the stand-in of the latest session has tracked, of all axes, as they came."""
+        return tracked_of(self.engine.sessions[-1])
+
+    def expected(self, orientations: Orientations = "3", *prompts: Prompt) -> BoolArray:
+        """What the engine gives for prompts (a click in the middle) over the whole volume, [k, j, i]."""
+        data = MrmlScene(self.scene).open(self.volume, self.segmentation)
+        data.close()
+        told = prompts or (PointPrompt(MIDDLE),)
+        session = growing_session(Volume(data.volume.array, data.volume.ijk_to_world))
+        object_id = session.add_object("organ")
+        for prompt in told:
+            session.add_prompt(object_id, prompt)
+            session.preview(object_id, prompt.slice)
+        list(session.propagate(PropagationRequest(told[0].axis, orientations=orientations)))
+        return mask_of(session, object_id)
+
+    def record(self, segment_id: str | None = None) -> dict[str, Any]:
+        """The segment's provenance."""
+        store = ProvenanceStore(self.scene, self.segmentation)
+        try:
+            return dict(store.read(segment_id or self.segment_id))
+        finally:
+            store.close()
+
     def add_segment(self, name: str = "other") -> str:
         return add_segment(self.segmentation, name)
 
@@ -124,8 +180,6 @@ def bench_of(scene: Any, mask: BoolArray = ORGAN, ijk_to_ras: NDArray | None = N
 
 def fill(volume: Any, mask: BoolArray) -> None:
     """The volume's voxels become what the stand-in sees."""
-    from vtk.util.numpy_support import vtk_to_numpy
-
     scalars = volume.GetImageData().GetPointData().GetScalars()
     vtk_to_numpy(scalars)[:] = (mask * BRIGHT).astype(np.int16).ravel()
     scalars.Modified()

@@ -20,7 +20,7 @@ from MedSAM2SlicerLib.session.state import Message
 
 @dataclass(eq=False)
 class Run:
-    """A propagation: where it was to go, and the slices along its axis that it has computed.
+    """A propagation: where it was to go, and the slices along its axis that are the engine's to say.
 
     ``step`` is the moment before it, ``update`` that only what was missing or outdated is computed, ``complete`` that
     it came to its end. ``count`` is the network's steps so far, ``expected`` about how many there will be.
@@ -109,6 +109,7 @@ class Committing:
         self._keep(opened, mask, gathered.within, (*kept, *opened.hand_drawn()))
         report = opened.parts.commits.commit(run.step.segment_id, mask, gathered.within, run.step.label)
         opened.unsaved = None
+        opened.released = set()
         opened.history.push(replace(run.step, commits=int(report.changed_voxels > 0)))
         opened.gathered = gathered
         opened.seconds += run.seconds

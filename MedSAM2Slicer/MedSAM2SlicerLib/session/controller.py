@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import InputError, MedSAM2Error
-from MedSAM2Lib.types import IJK, Axis, BoxPrompt, Orientations, PointPrompt, Prompt, SliceKey
+from MedSAM2Lib.types import IJK, Axis, BoolArray, BoxPrompt, Orientations, PointPrompt, Prompt, SliceKey
 from MedSAM2SlicerLib.session.committing import Committing
 from MedSAM2SlicerLib.session.core import Core, Observer, text
 from MedSAM2SlicerLib.session.corrections import Corrections
@@ -113,6 +113,10 @@ class SessionController:
     def redo(self) -> bool:
         """One step forward again; False where there is none, or while a propagation runs."""
         return self._back_or_forth(self._undoing.redo)
+
+    def draw_slice(self, key: SliceKey, mask: BoolArray) -> None:
+        """Writes a mask [rows, columns] into a slice of the segment, and keeps it as drawn by hand."""
+        self._when_stopped(lambda: self._changing(lambda: self._corrections.draw(key, mask, "Draw a slice")))
 
     def look_at_edits(self) -> None:
         """Takes up what was drawn by hand since the last look; for moments when the user pauses."""

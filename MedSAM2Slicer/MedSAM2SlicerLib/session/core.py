@@ -25,8 +25,8 @@ class Open:
 
     ``previews`` are masks that are shown and not committed; ``to_preview`` slices that wait for the engine, and
     ``to_remember`` the history's tokens that it shall keep first; with ``to_forget`` it then forgets the segment.
-    ``known_prompts`` and ``snapshot`` are what the prompt store held when the session last looked. ``unsaved`` tries a
-    commit again that the scene refused.
+    ``known_prompts`` and ``snapshot`` are what the prompt store held when the session last looked. ``released`` slices
+    were drawn by hand and shall be the engine's again, and ``unsaved`` tries a commit again that the scene refused.
     """
 
     volume_node: Node
@@ -44,6 +44,7 @@ class Open:
     ready: ReadyEngine | None = None
     gathered: Gathered | None = None
     edited: bool = False
+    released: set[SliceKey] = field(default_factory=set)
     to_forget: bool = False
     seconds: float = 0.0
     unsaved: Callable[[], None] | None = None

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from MedSAM2Lib.types import AXES, Axis, SliceKey, array_dimension
-from MedSAM2SlicerLib.session.core import Core, Open, text
+from MedSAM2Lib.types import AXES, Axis, BoolArray, SliceKey, array_dimension
+from MedSAM2SlicerLib.session.core import Core, Open, slice_box, text
 from MedSAM2SlicerLib.session.history import Step
 from MedSAM2SlicerLib.session.ports import Change
 
@@ -54,6 +54,21 @@ class Corrections:
             self._keep(opened, change, label)
         return change is not None
 
+    def draw(self, key: SliceKey, mask: BoolArray, label: str) -> None:
+        """Writes a drawn mask [rows, columns] into the segment's slice, which is a keyframe then.
+
+        Raises InputError where the segment is locked, hidden or gone.
+        """
+        opened = self._core.opened()
+        opened.parts.segments.check(opened.segment_id)
+        step = self._core.step(label)
+        within = slice_box(key, opened.shape)
+        drawn = np.expand_dims(mask, array_dimension(key.axis))
+        report = opened.parts.commits.commit(opened.segment_id, drawn, within, label)
+        opened.history.push(replace(step, commits=int(report.changed_voxels > 0)))
+        opened.to_remember.append(step.token)
+        self._become_keyframes(opened, [key])
+
     def release(self, keys: tuple[SliceKey, ...] | None, label: str) -> None:
         """Drawn slices, all or some, are keyframes no more; their voxels stay until they are computed again."""
         opened = self._core.opened()
@@ -62,6 +77,7 @@ class Corrections:
             opened.history.push(self._core.step(label))
             for key in released:
                 opened.parts.prompts.drop_mask_keyframe(opened.segment_id, key)
+            opened.released.update(released)
             sentence = text("{count} slices may be computed again.", count=len(released))
             self._core.say_prompts(outdated=bool(self._core.state.slices), message=sentence)
 
@@ -83,6 +99,7 @@ class Corrections:
                 store.remove(prompt_id)
         for key in keys:
             store.set_mask_keyframe(opened.segment_id, key)
+            opened.released.discard(key)
             opened.previews.pop(key, None)
         axis = self._core.state.axis or keys[0].axis
         self._core.say_prompts(

@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from MedSAM2Lib.errors import InputError
 from MedSAM2SlicerLib.session.ports import EngineSession, Rememberable
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ class KnowledgeStore:
             return None
         if known is not None and known.object_id != kept.known.object_id:
             return None
-        session.restore_object(kept.known.object_id, kept.state)
+        try:
+            session.restore_object(kept.known.object_id, kept.state)
+        except InputError:
+            return None
         return kept.known
 
     def retain(self, tokens: Iterable[int]) -> None:

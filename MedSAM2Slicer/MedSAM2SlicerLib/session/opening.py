@@ -45,10 +45,11 @@ class Opening:
         if opened is None or opened.volume_node is not volume_node or opened.segmentation_node is not segmentation_node:
             self.drop()
             opened = self._new(volume_node, segmentation_node, segment_id)
+        else:
+            opened.parts.segments.name(segment_id)
         opened.segment_id = segment_id
-        opened.parts.segments.check(segment_id)
         self._core.open = opened
-        opened.previews, opened.gathered, opened.edited = {}, None, False
+        opened.previews, opened.gathered, opened.edited, opened.released = {}, None, False, set()
         opened.parts.preview.clear()
         opened.parts.prompts.set_active_segment(segment_id)
         opened.parts.edits.accept(segment_id)
@@ -82,6 +83,11 @@ class Opening:
 
     def _new(self, volume_node: Node, segmentation_node: Node, segment_id: str) -> Open:
         parts = self._scene.open(volume_node, segmentation_node)
+        try:
+            parts.segments.name(segment_id)
+        except MedSAM2Error:
+            parts.close()
+            raise
         side = EngineSide(self._core.factory, parts.volume)
         opened = Open(volume_node, segmentation_node, parts, side, segment_id)
         parts.prompts.changed = self._on_prompts

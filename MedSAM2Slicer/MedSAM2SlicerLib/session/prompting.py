@@ -42,6 +42,7 @@ class Prompting:
     def add(self, prompt: Prompt, label: str) -> str:
         """A prompt of the segment at hand, and its preview; returns its id. Raises PromptError for one that is none."""
         opened = self._core.opened()
+        opened.parts.segments.check(opened.segment_id)
         step = self._core.step(label)
         self._begin_with(opened, prompt)
         prompt_id = opened.parts.prompts.add(opened.segment_id, prompt)

@@ -66,8 +66,10 @@ class Propagating:
         chosen = state.range if same else default_range(opened.parts.volume, axis, on_axis[0].index)
         first, last = with_keys(chosen or (0, 0), axis, on_axis)
         expected = network_steps(axis, first, last, state.orientations, opened.extent, opened.shape)
-        others = any(key.axis != axis for key in keys)
-        return Run(self._core.step(label), axis, first, last, state.orientations, expected, other_axes_prompted=others)
+        run = Run(self._core.step(label), axis, first, last, state.orientations, expected)
+        run.computed = {key.index for key in opened.released if key.axis == axis and first <= key.index <= last}
+        run.other_axes_prompted = any(key.axis != axis for key in (*keys, *opened.released))
+        return run
 
     def _axis(self, opened: Open) -> Axis:
         """The session's axis if a prompt was made on it, else that of the latest prompt."""

@@ -37,6 +37,7 @@ class SessionError:
     fields: Mapping[str, object] = field(default_factory=dict)
     trace: str = ""
     expected: bool = True
+    cause: BaseException | None = field(default=None, compare=False)
 
     @property
     def sentence(self) -> str:
@@ -47,12 +48,14 @@ class SessionError:
         """What the user is told of an exception."""
         trace = "".join(traceback.format_exception(error))
         if isinstance(error, MedSAM2Error):
-            return SessionError(error.code, error.template, error.fields, trace)
+            return SessionError(error.code, error.template, error.fields, trace, cause=error)
         if isinstance(error, MemoryError):
-            return SessionError("E_MEMORY", "There is not enough memory: close other programs or volumes.", {}, trace)
+            return SessionError(
+                "E_MEMORY", "There is not enough memory: close other programs or volumes.", {}, trace, cause=error
+            )
         what = f"{type(error).__name__}: {error}".strip(": ")
         template = "The engine failed ({what}). The segmentation is as it was; please report this."
-        return SessionError("E_ENGINE", template, {"what": what}, trace, expected=False)
+        return SessionError("E_ENGINE", template, {"what": what}, trace, expected=False, cause=error)
 
 
 @dataclass(frozen=True)
