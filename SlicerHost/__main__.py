@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -41,14 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"there is no file or folder {options.volume}", file=sys.stderr)
         return 2
 
-    from .start import open_host
+    from .start import module_file, open_host
 
-    host = open_host()
     try:
-        host.load_module(options.module)
+        module_file(options.module)
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
+    # Python would notice Ctrl+C only when Qt calls it the next time.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    host = open_host()
+    host.load_module(options.module)
     return host.run(options)
 
 

@@ -155,9 +155,12 @@ class Application(QtWidgets.QApplication):
             self._layout_manager.setRenderPaused(False)
 
     def run(self) -> int:
-        """Announce the end of the start-up and run until the application quits."""
+        """Announce the end of the start-up and run until the application quits; then the modules clean up."""
         QtCore.QTimer.singleShot(0, self.startupCompleted.emit)
-        return hold_the_lock_in_the_event_loop()
+        status = hold_the_lock_in_the_event_loop()
+        for name in self._module_manager.modulesNames():
+            self._module_manager.moduleAboutToBeUnloaded.emit(name)
+        return status
 
 
 def slicer_version() -> str:

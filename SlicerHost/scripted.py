@@ -14,6 +14,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from .mrml_widgets import WIDGETS, qMRMLWidget
 from .pythonqt import stand_in
+from .start import module_file
 
 
 class ScriptedModule:
@@ -203,14 +204,6 @@ def install_names() -> None:
     slicer.selfTests = {}
     for widget in WIDGETS:
         setattr(slicer, widget.__name__, widget)
-
-
-def module_file(path: Path) -> Path:
-    """The file of a module given by itself or by its folder; raises FileNotFoundError with what was looked for."""
-    file = path / f"{path.name}.py" if path.is_dir() else path
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no module at {file}")
-    return file
 
 
 def load_module(path: Path) -> ScriptedModule:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from .application import Application
     from .scripted import ScriptedModule
@@ -64,6 +64,16 @@ class Host:
         if options.quit_after_seconds is not None:
             QtCore.QTimer.singleShot(int(options.quit_after_seconds * 1000), self.app.quit)
         return self.app.run()
+
+
+def module_file(path: Path) -> Path:
+    """The file of a module given by itself or by its folder; raises FileNotFoundError with what was looked for."""
+    file = path / f"{path.name}.py" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there is no module at {file}: name a folder that holds a .py file of its own name, or that file"
+        )
+    return file
 
 
 def prepare_environment() -> None:

@@ -70,6 +70,33 @@ def test_a_module_or_volume_that_is_not_there_is_named(module_folder: Path, tmp_
     assert "ct.nrrd" in done.stderr
 
 
+def test_without_a_main_window_a_panel_can_be_set_up_and_is_cleaned_up_at_the_end(module_folder: Path) -> None:
+    code = (
+        "import sys, slicer\n"
+        "from pathlib import Path\n"
+        "from SlicerHost.start import open_host\n"
+        "host = open_host(with_window=False)\n"
+        "module = host.load_module(Path(sys.argv[1]))\n"
+        "assert slicer.util.mainWindow() is None and slicer.app.layoutManager() is None\n"
+        "panel = module.widgetRepresentation().self()\n"
+        "import qt\n"
+        "qt.QTimer.singleShot(100, host.app.quit)\n"
+        "host.app.run()\n"
+        "print(panel.ui.applyButton.text, panel.happened)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(module_folder)],
+        env=os.environ | {"QT_QPA_PLATFORM": "offscreen"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "Apply ['cleanup']"
+
+
 def test_the_host_imports_nothing_of_this_project() -> None:
     for file in sorted((REPOSITORY / "SlicerHost").glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
