@@ -42,8 +42,9 @@ class BankFake:
 def made(host: Host) -> tuple[Any, BankFake, list[SliceKey]]:
     from MedSAM2SlicerLib.panel.memory_page import MemoryPage
 
-    session, jumps = BankFake(), []
-    page = MemoryPage(session, jumps.append, unforeseen)
+    session, jumps, in_view = BankFake(), [], {"k": None}
+    page = MemoryPage(session, jumps.append, in_view.get, unforeseen)
+    page.in_view_of_test = in_view
     yield page, session, jumps
     page.widget.deleteLater()
 
@@ -56,6 +57,11 @@ def state() -> Callable[..., Any]:
     return lambda **changes: replace(
         SessionState(phase="reviewing", segment_id="one", axis="k", slices=slices, bank=VIEW), **changes
     )
+
+
+def look_at(page: Any, index: int) -> None:
+    page.in_view_of_test["k"] = index
+    page.show_slice_in_view()
 
 
 def table_of(page: Any) -> list[list[str]]:
@@ -95,15 +101,14 @@ def test_a_click_on_a_row_shows_that_slice(made: Any, state: Any) -> None:
 def test_what_the_network_was_shown_is_told_for_the_slice_in_view(made: Any, state: Any) -> None:
     page, _, _ = made
     page.render(state())
-    page.show_slice(SliceKey("k", 24))
+    assert text_of(page, "MemoryShownLabel") == "No view shows slices along K."
+    look_at(page, 24)
     assert text_of(page, "MemoryShownLabel").endswith("was shown slices 20, 21.")
     assert [row[2] for row in table_of(page)] == ["yes", ""]
-    page.show_slice(SliceKey("k", 30))
+    look_at(page, 30)
     assert "has not been computed" in text_of(page, "MemoryShownLabel")
-    page.show_slice(SliceKey("k", 20))
+    look_at(page, 20)
     assert "no other slice" in text_of(page, "MemoryShownLabel")
-    page.show_slice(SliceKey("i", 3))
-    assert "Look at a slice along K" in text_of(page, "MemoryShownLabel")
 
 
 def test_the_memory_is_asked_for_once_and_only_while_the_page_is_looked_at(made: Any, state: Any) -> None:

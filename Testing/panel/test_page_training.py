@@ -24,11 +24,11 @@ class Opened:
         self.volume = add_volume(name="patient 1")
         self.segmentation = add_segmentation(self.volume, box_mask())
         self.segment_id = self.segmentation.GetSegmentation().GetNthSegmentID(0)
-        chosen = SimpleNamespace(volume=self.volume, segmentation=self.segmentation, window=(-160.0, 240.0))
+        chosen = SimpleNamespace(volume=self.volume, segmentation=self.segmentation)
         self.settled: list[str] = []
         self.settles = settles
         self.settings = SimpleNamespace(training_folder="")
-        self.page = TrainingPage(Cases(lambda: chosen, self.settle), self.settings, unforeseen)
+        self.page = TrainingPage(Cases(lambda: chosen, lambda: (-160.0, 240.0), self.settle), self.settings, unforeseen)
 
     def settle(self, reason: str, wait: bool) -> bool:
         self.settled.append(reason)
@@ -50,8 +50,9 @@ def opened(host: Host) -> Opened:
 
 
 def test_a_case_holds_the_volume_its_segments_and_how_they_came_about(opened: Opened, tmp_path: Path) -> None:
-    from MedSAM2Lib.volume.io import read_mask_prompt, read_volume
     from MedSAM2SlicerLib.scene.provenance import ProvenanceStore
+
+    from MedSAM2Lib.volume.io import read_mask_prompt, read_volume
 
     ProvenanceStore(opened.segmentation.GetScene(), opened.segmentation).write(opened.segment_id, {"model": "embedded"})
     opened.save_into(tmp_path / "cases")

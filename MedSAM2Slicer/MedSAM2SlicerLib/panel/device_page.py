@@ -70,7 +70,9 @@ class DevicePage:
         self._names = ["auto", "cpu"]
         self.title = _("Device")
         self._running = text_label("DeviceRunningLabel")
-        self._table = rows_table("DevicesTable", [_("Device"), _("Memory"), _("Free"), _("Precision")], lambda at: None)
+        self._table = rows_table(
+            "DevicesTable", [_("Device"), _("Memory"), _("Free"), _("Precision")], 2, lambda at: None
+        )
         self._devices = choice_box("DeviceBox", [], self._chose_device)
         self._precisions = choice_box("PrecisionBox", list(PRECISIONS), self._chose_precision)
         self._look = push_button("DeviceLookButton", _("Look for devices"), self._pressed_look)

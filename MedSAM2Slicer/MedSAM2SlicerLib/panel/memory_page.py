@@ -28,18 +28,24 @@ class MemoryPage:
     Args:
         session: is asked for the memory.
         jump: shows a slice in the views.
+        index_in_view: which slice along an axis the views show; None where no view has that axis.
         report: shows what nobody foresaw.
     """
 
     def __init__(
-        self, session: BankSession, jump: Callable[[SliceKey], None], report: Callable[[BaseException], None]
+        self,
+        session: BankSession,
+        jump: Callable[[SliceKey], None],
+        index_in_view: Callable[[Axis], int | None],
+        report: Callable[[BaseException], None],
     ) -> None:
         self.report = report
+        self._index_in_view = index_in_view
         self._session = session
         self._jump = jump
         self._state = SessionState()
         self._asked: tuple[object, Axis | None] = (None, None)
-        self._in_view: SliceKey | None = None
+        self._index: int | None = None
         self._axis: Axis | None = None
         self.title = _("Memory")
         names = [axis_name(axis) for axis in AXES]
@@ -48,7 +54,7 @@ class MemoryPage:
             "MemoryLookButton", _("Look again"), self.refresh, _("Ask the engine what it remembers now")
         )
         headings = [_("Slice"), _("Confidence"), _("Shown here"), _("Why it came"), _("Left for it")]
-        self._table = rows_table("MemoryTable", headings, self._clicked)
+        self._table = rows_table("MemoryTable", headings, 8, self._clicked)
         self._summary = text_label("MemorySummaryLabel")
         self._shown = text_label("MemoryShownLabel")
         axis_label = text_label("MemoryAxisLabel", _("Slices along"), self._axes)
@@ -78,10 +84,10 @@ class MemoryPage:
             self._asked = (self._state.slices, axis)
             self._session.look_at_bank(axis)
 
-    def show_slice(self, key: SliceKey | None) -> None:
-        """Tells the page which slice the user looks at."""
-        if key != self._in_view:
-            self._in_view = key
+    def show_slice_in_view(self) -> None:
+        """Tells what the network was shown for the slice that the user looks at now."""
+        view = self._state.bank
+        if view is not None and self._index_in_view(view.axis) != self._index:
             self._fill()
 
     def _axis_shown(self) -> Axis | None:
@@ -100,28 +106,22 @@ class MemoryPage:
 
     def _fill(self) -> None:
         view = self._state.bank
-        shown = self._shown_here(view)
+        self._index = None if view is None else self._index_in_view(view.axis)
+        shown = None if view is None or self._index is None else view.shown.get(self._index)
         fill_table(self._table, [] if view is None else [_row(view, one, shown) for one in _by_index(view)])
         self._summary.setText(_("Nothing is remembered yet: propagate first.") if view is None else _summary(view))
-        self._shown.setText("" if view is None else self._sentence(view, shown))
+        self._shown.setText("" if view is None else _shown_sentence(view, self._index, shown))
 
-    def _shown_here(self, view: BankView | None) -> tuple[int, ...] | None:
-        """Slices that the network was shown for the one in view; None where that has no result along the axis."""
-        if view is None or self._in_view is None or self._in_view.axis != view.axis:
-            return None
-        return view.shown.get(self._in_view.index)
 
-    def _sentence(self, view: BankView, shown: tuple[int, ...] | None) -> str:
-        if self._in_view is None or self._in_view.axis != view.axis:
-            axis = axis_name(view.axis)
-            return _("Look at a slice along {axis} to see what the network was shown there.").format(axis=axis)
-        index = self._in_view.index
-        if shown is None:
-            return _("Slice {index}, in view, has not been computed.").format(index=index)
-        if not shown:
-            return _("On slice {index}, in view, the network was shown no other slice.").format(index=index)
-        listed = ", ".join(map(str, shown))
-        return _("On slice {index}, in view, the network was shown slices {slices}.").format(index=index, slices=listed)
+def _shown_sentence(view: BankView, index: int | None, shown: tuple[int, ...] | None) -> str:
+    if index is None:
+        return _("No view shows slices along {axis}.").format(axis=axis_name(view.axis))
+    if shown is None:
+        return _("Slice {index}, in view, has not been computed.").format(index=index)
+    if not shown:
+        return _("On slice {index}, in view, the network was shown no other slice.").format(index=index)
+    listed = ", ".join(map(str, shown))
+    return _("On slice {index}, in view, the network was shown slices {slices}.").format(index=index, slices=listed)
 
 
 def _by_index(view: BankView) -> list[RememberedSlice]:

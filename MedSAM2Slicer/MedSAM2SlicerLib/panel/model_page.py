@@ -68,7 +68,7 @@ class ModelPage:
         self._remove_asked = False
         self.title = _("Models")
         headings = [_("Model"), _("State"), _("Size"), _("Licence"), _("Purpose")]
-        self._table = rows_table("ModelsTable", headings, lambda at: self._selected())
+        self._table = rows_table("ModelsTable", headings, 8, lambda at: self._selected())
         self._table.connect("itemSelectionChanged()", self._selected)
         self._about = text_label("ModelAboutLabel")
         self._about.setOpenExternalLinks(True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import qt
 
+_ROW_SPACING = 6
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -14,6 +15,7 @@ def column(*parts: Any) -> Any:
     """A widget with widgets and layouts under each other."""
     widget = qt.QWidget()
     layout = qt.QVBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
     for part in parts:
         if isinstance(part, qt.QLayout):
             layout.addLayout(part)
@@ -60,8 +62,11 @@ def choice_box(name: str, texts: list[str], chosen: Callable[[int], None]) -> An
     return box
 
 
-def rows_table(name: str, headings: list[str], clicked: Callable[[int], None]) -> Any:
-    """A table whose rows are chosen whole; calls back with the row that was clicked, or on which Enter was pressed."""
+def rows_table(name: str, headings: list[str], height: int, clicked: Callable[[int], None]) -> Any:
+    """A table, ``height`` rows high, whose rows are chosen whole.
+
+    Calls back with the row that was clicked, or on which Enter was pressed.
+    """
     table = qt.QTableWidget(0, len(headings))
     table.objectName = name
     table.setHorizontalHeaderLabels(headings)
@@ -71,6 +76,9 @@ def rows_table(name: str, headings: list[str], clicked: Callable[[int], None]) -
     table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setTabKeyNavigation(False)
+    row_height = table.fontMetrics().height() + _ROW_SPACING
+    table.verticalHeader().setDefaultSectionSize(row_height)
+    table.setFixedHeight((height + 2) * row_height)
     table.connect("cellClicked(int,int)", lambda at, _column: clicked(at))
     table.connect("cellActivated(int,int)", lambda at, _column: clicked(at))
     return table

@@ -53,7 +53,7 @@ class SetupPage:
         self._installed = installed
         self.title = _("Setup")
         self._summary = text_label("SetupSummaryLabel")
-        self._table = rows_table("PackagesTable", [_("Package"), _("Needed"), _("Here")], lambda at: None)
+        self._table = rows_table("PackagesTable", [_("Package"), _("Needed"), _("Here")], 7, lambda at: None)
         self._downloads = text_label("SetupDownloadsLabel")
         self._extension = push_button(
             "InstallExtensionButton", _("Install the PyTorch extension"), self._pressed_extension

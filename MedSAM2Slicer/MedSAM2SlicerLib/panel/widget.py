@@ -8,6 +8,7 @@ import qt
 import slicer
 
 from MedSAM2SlicerLib import application
+from MedSAM2SlicerLib.panel.all_pages import Pages
 from MedSAM2SlicerLib.panel.choosing import ChoosingSection
 from MedSAM2SlicerLib.panel.clicks import Tool, ViewClicks
 from MedSAM2SlicerLib.panel.context import Context, Page, Part
@@ -30,6 +31,7 @@ from MedSAM2SlicerLib.session.controller import SessionController
 from MedSAM2SlicerLib.session.ports import EngineFactory
 from MedSAM2SlicerLib.session.scene_parts import MrmlScene
 from MedSAM2SlicerLib.session.state import SessionState
+from MedSAM2SlicerLib.session.worker import Worker
 
 
 def default_engine_factory(settings: UserSettings) -> EngineFactory:
@@ -53,14 +55,17 @@ class MedSAM2Panel:
         self.widget = slicer.util.loadUI(str(resources_dir() / "UI" / "MedSAM2Slicer.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self._entered = False
-        self._rendering = False
+        self._parts: list[Part] = []
         self.editing = EditingSection(self.ui, self.report)
+        self.engine_factory = engine_factory or default_engine_factory(self.settings)
+        self.worker = Worker()
         self.controller = SessionController(
-            engine_factory or default_engine_factory(self.settings),
+            self.engine_factory,
             MrmlScene(self.scene, before_change=self.editing.save_for_undo),
             QtTicker(self.report),
             self._render,
             stored_seconds=self.settings.seconds_per_slice,
+            worker=self.worker,
         )
         self.selection = Selection(self.scene, self.controller)
         self.fixes = Fixes(self.selection)
@@ -80,7 +85,7 @@ class MedSAM2Panel:
         self.prompting = PromptingSection(self.context)
         self.propagating = PropagatingSection(self.context)
         self.reviewing = ReviewingSection(self.context, self.views)
-        self._parts: list[Part] = [self.choosing, self.prompting, self.propagating, self.reviewing, self.editing]
+        self._parts = [self.status, self.choosing, self.prompting, self.propagating, self.reviewing, self.editing]
         self.clicks = ViewClicks(self.prompting, self.prompting.tool, lambda: self.editing.active)
         self.shortcuts = Shortcuts(application.main_window(), self._keys())
         self.editing.activity_changed = self.shortcuts.step_aside
@@ -89,6 +94,7 @@ class MedSAM2Panel:
         self._edits_timer.setSingleShot(True)
         self._edits_timer.setInterval(400)
         self._edits_timer.connect("timeout()", self._look_at_edits)
+        self.pages = Pages(self)
         self.widget.setMRMLScene(self.scene)
         self.refresh()
 
@@ -134,6 +140,7 @@ class MedSAM2Panel:
         """Slicer ends, or the module is reloaded."""
         if self._entered:
             self.exit()
+        self.pages.close()
         self._edits_timer.stop()
         self._watch.close()
         self.controller.close()
@@ -153,9 +160,6 @@ class MedSAM2Panel:
 
     def _render(self, state: SessionState) -> None:
         """One way, from the state to the widgets; what comes back meanwhile is the session's next state."""
-        if not hasattr(self, "_parts"):
-            return
-        self.status.render(state)
         for part in self._parts:
             part.render(state)
         if state.edited and not state.busy:
@@ -203,6 +207,7 @@ class MedSAM2Panel:
     @slot
     def _on_views(self) -> None:
         self.reviewing.show_slice_in_view()
+        self.pages.show_slice_in_view()
 
     @slot
     def _look_at_edits(self) -> None:

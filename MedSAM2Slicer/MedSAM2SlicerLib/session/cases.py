@@ -15,7 +15,7 @@ from MedSAM2SlicerLib.session.ports import Node
 
 
 class Chosen(Protocol):
-    """What the user has chosen to work on; the module's ``Parameters``."""
+    """What the user has chosen to work on."""
 
     @property
     def volume(self) -> Node: ...
@@ -23,20 +23,24 @@ class Chosen(Protocol):
     @property
     def segmentation(self) -> Node: ...
 
-    @property
-    def window(self) -> tuple[float, float] | None: ...
-
 
 class Cases:
     """Saves the chosen volume and segmentation.
 
     Args:
         chosen: asked for nodes at every call.
+        window: grey values that were shown to the engine as black and white.
         settle: commits what is previewed, as ``SessionController.settle``; says whether nothing is pending any more.
     """
 
-    def __init__(self, chosen: Callable[[], Chosen], settle: Callable[[str, bool], bool]) -> None:
+    def __init__(
+        self,
+        chosen: Callable[[], Chosen],
+        window: Callable[[], tuple[float, float] | None],
+        settle: Callable[[str, bool], bool],
+    ) -> None:
         self._chosen = chosen
+        self._window = window
         self._settle = settle
 
     @property
@@ -61,4 +65,4 @@ class Cases:
             segments = {segment_name(segmentation, each): store.read(each) for each in segment_ids(segmentation)}
         finally:
             store.close()
-        return save_training_case(folder, volume, segmentation, chosen.window, {"segments": segments})
+        return save_training_case(folder, volume, segmentation, self._window(), {"segments": segments})

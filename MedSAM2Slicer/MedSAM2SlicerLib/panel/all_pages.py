@@ -1,0 +1,62 @@
+"""The pages that the panel shows below its main flow, each with what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from MedSAM2Lib.types import Axis, SliceKey
+from MedSAM2SlicerLib.panel.device_page import DevicePage
+from MedSAM2SlicerLib.panel.memory_page import MemoryPage
+from MedSAM2SlicerLib.panel.model_page import ModelPage
+from MedSAM2SlicerLib.panel.setup_page import SetupPage
+from MedSAM2SlicerLib.panel.this_machine import EngineMachine, InstalledModels, PackageInstaller
+from MedSAM2SlicerLib.panel.ticker import QtTicker
+from MedSAM2SlicerLib.panel.timers import PollTimer
+from MedSAM2SlicerLib.panel.training_page import TrainingPage
+from MedSAM2SlicerLib.session.cases import Cases
+
+if TYPE_CHECKING:
+    from MedSAM2SlicerLib.panel.widget import MedSAM2Panel
+
+
+class Pages:
+    """Makes the pages and adds them to a panel.
+
+    Args:
+        panel: the panel; its session, settings and views serve the pages.
+    """
+
+    def __init__(self, panel: MedSAM2Panel) -> None:
+        self._panel = panel
+        report, settings = panel.report, panel.settings
+        self.memory = MemoryPage(panel.controller, self._jump, self._index_in_view, report)
+        models = InstalledModels(lambda: settings.models_folder, PollTimer(report))
+        self.models = ModelPage(models, self._choose_model, report)
+        machine = EngineMachine(panel.engine_factory, lambda: panel.state.model)
+        self.device = DevicePage(machine, panel.worker.submit, QtTicker(report), settings, report)
+        self.setup = SetupPage(PackageInstaller(), panel.refresh, report)
+        cases = Cases(lambda: panel.selection, lambda: panel.state.window, panel.controller.settle)
+        self.training = TrainingPage(cases, settings, report)
+        for page in (self.memory, self.training, self.models, self.device, self.setup):
+            panel.add_page(page)
+
+    def show_slice_in_view(self) -> None:
+        """The views show another slice."""
+        self.memory.show_slice_in_view()
+
+    def close(self) -> None:
+        """Ends what is under way: a download, a measurement."""
+        self.models.cancel()
+        self.device.close()
+
+    def _jump(self, key: SliceKey) -> None:
+        if self._panel.selection.volume is not None:
+            self._panel.views.show_slice(self._panel.selection.volume, key)
+
+    def _index_in_view(self, axis: Axis) -> int | None:
+        volume = self._panel.selection.volume
+        return None if volume is None else self._panel.views.index_along(axis, volume)
+
+    def _choose_model(self, name: str) -> None:
+        self._panel.selection.parameters.model = name
+        self._panel.controller.set_model(name)
