@@ -20,6 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--module", type=Path, required=True, help="the module's folder or its .py file")
     parser.add_argument("--screenshot", type=Path, help="write the window to this PNG when it stands, and go on")
+    parser.add_argument("--python-code", metavar="CODE", help="Python to run once everything stands, as Slicer does")
     parser.add_argument("--quit-after-seconds", type=float, help="quit by itself after so many seconds")
     parser.add_argument("--palette", choices=("light", "dark"), help="colours of the window; the system's by default")
     parser.add_argument("--size", default="1400x900", help="width and height of the window")

@@ -139,6 +139,8 @@ class ThreeDWidget(QtWidgets.QWidget):
 class LayoutManager(QtWidgets.QWidget):
     """qSlicerLayoutManager with its one layout, and the widget that holds it."""
 
+    layoutChanged = QtCore.Signal(int)
+
     def __init__(self, core: Any) -> None:
         super().__init__()
         grid = QtWidgets.QGridLayout(self)

@@ -308,6 +308,10 @@ class qMRMLSegmentsTableView(QtWidgets.QWidget):
     def setSelectionMode(self, mode: Any) -> None:
         self._table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode(mode))
 
+    @QtCore.Slot("vtkMRMLScene*")
+    def setMRMLScene(self, scene: Any) -> None:
+        """The segments come with their node; a scene that is closed takes them along."""
+
     def segmentationNode(self) -> Any:
         return self._node
 

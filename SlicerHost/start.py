@@ -61,9 +61,24 @@ class Host:
             slicer.util.loadNodeFromFile(str(options.volume), properties={})
         if options.screenshot:
             QtCore.QTimer.singleShot(1000, lambda: save_picture(self.window, options.screenshot))
+        if options.python_code:
+            self.app.connect("startupCompleted()", lambda: run_code(options.python_code))
         if options.quit_after_seconds is not None:
             QtCore.QTimer.singleShot(int(options.quit_after_seconds * 1000), self.app.quit)
         return self.app.run()
+
+
+def run_code(code: str) -> None:
+    """Runs Python as if typed in; where it raises, the application ends with exit status 1."""
+    import slicer
+
+    ended_well = False
+    try:
+        exec(compile(code, "<python-code>", "exec"), {"__name__": "__main__"})
+        ended_well = True
+    finally:
+        if not ended_well:
+            slicer.app.exit(1)
 
 
 def module_file(path: Path) -> Path:

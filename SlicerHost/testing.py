@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 import vtk
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 Qt = QtCore.Qt
 LIGHT = {
@@ -154,25 +154,14 @@ def wheel(widget: Any, notches: int, modifiers: Any = None) -> None:
     QtWidgets.QApplication.processEvents()
 
 
-def press_key(widget: Any, key: Any, text: str = "", modifiers: Any = None) -> None:
-    """Press and release a key on a widget; a QShortcut that is active for it takes the key first, as in Qt."""
-    held = modifiers or Qt.KeyboardModifier.NoModifier
-    if offer_to_shortcuts(widget, key, held):
-        return
-    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
-        QtWidgets.QApplication.sendEvent(widget, QtGui.QKeyEvent(kind, key, held, text))
+def press_key(widget: Any, key: Any, modifiers: Any = None) -> None:
+    """Press and release a key on a widget, as Qt does: a shortcut takes it first, unless a text field wants it."""
+    window = widget.window()
+    if not window.isActiveWindow:
+        window.activateWindow()
+        wait_until(lambda: window.isActiveWindow)
+    QtTest.QTest.keyClick(widget, key, modifiers or Qt.KeyboardModifier.NoModifier)
     QtWidgets.QApplication.processEvents()
-
-
-def offer_to_shortcuts(widget: Any, key: Any, modifiers: Any) -> bool:
-    """Trigger the one enabled QShortcut of the widget's window that has this key."""
-    wanted = QtGui.QKeySequence(QtCore.QKeyCombination(Qt.KeyboardModifier(modifiers), Qt.Key(key)))
-    for shortcut in widget.window().findChildren(QtGui.QShortcut):
-        if shortcut.enabled and shortcut.key == wanted:
-            shortcut.activated.emit()
-            QtWidgets.QApplication.processEvents()
-            return True
-    return False
 
 
 def save_picture(widget: Any, file: Path) -> None:

@@ -9,7 +9,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
 
-from SlicerHost.start import Host, open_host
+from SlicerHost.start import Host, open_host, prepare_environment
+
+prepare_environment()
 
 
 @pytest.fixture(scope="session")

@@ -140,3 +140,23 @@ def test_an_event_filter_sees_and_stops_events(qt: Any) -> None:
     assert (watcher.seen, pressed) == (1, [])
     click(button, qt.QPointF(5, 5))
     assert pressed == [1]
+
+
+def test_a_key_goes_to_the_shortcut_but_not_while_a_text_is_written_or_two_want_it(host: Host, qt: Any) -> None:
+    from SlicerHost.testing import press_key, slice_view
+
+    heard, line = [], qt.QLineEdit()
+    host.window.statusBar().addWidget(line)
+    shortcuts = [qt.QShortcut(qt.QKeySequence("P"), host.window)]
+    shortcuts[0].connect("activated()", lambda: heard.append("P"))
+    press_key(slice_view("Red"), qt.Qt.Key.Key_P)
+    assert heard == ["P"]
+    line.setFocus()
+    press_key(line, qt.Qt.Key.Key_P)
+    assert (heard, line.text) == (["P"], "p")
+    shortcuts.append(qt.QShortcut(qt.QKeySequence("P"), host.window))
+    press_key(slice_view("Red"), qt.Qt.Key.Key_P)
+    assert heard == ["P"]
+    for thing in (*shortcuts, line):
+        thing.setParent(None)
+        thing.deleteLater()
