@@ -9,6 +9,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE = REPOSITORY / "MedSAM2Slicer"
 LIST = Path(__file__).with_name("slicer_attributes.json")
 ROOTS = frozenset({"qt", "ctk", "slicer"})
+# What this returns is the module's own object: its attributes are not Slicer's.
+OUR_OWN = "slicer.util.getModuleWidget()"
 
 
 def used_names() -> dict[str, str]:
@@ -40,7 +42,7 @@ def chain(node: ast.expr) -> str:
         return node.id if node.id in ROOTS else ""
     if isinstance(node, ast.Attribute):
         start = chain(node.value)
-        return f"{start}.{node.attr}" if start else ""
+        return f"{start}.{node.attr}" if start not in {"", OUR_OWN} else ""
     if isinstance(node, ast.Call):
         start = chain(node.func)
         return f"{start}()" if start else ""
