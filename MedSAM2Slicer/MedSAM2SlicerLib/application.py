@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import slicer
 
 NO_VERSION = (0, 0)
+EDITOR_TAG = "SegmentEditor"
+EFFECTS = ["Paint", "Erase", "Scissors", "Islands", "Smoothing"]
+UNDO_STATES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,100 @@ def mouse_only_looks() -> bool:
     """Whether clicks in views pan, zoom and scroll, and nobody places markups or sets window and level by them."""
     node = slicer.app.applicationLogic().GetInteractionNode()
     return node is None or node.GetCurrentInteractionMode() == node.ViewTransform
+
+
+def segment_editor(scene: Any) -> SegmentEditor | None:
+    """Slicer's segment editor; None where the application has none."""
+    make = getattr(slicer, "qMRMLSegmentEditorWidget", None)
+    return None if make is None else SegmentEditor(make(), scene)
+
+
+class SegmentEditor:
+    """Slicer's segment editor widget on the shared editor node, so that masking and brush are as in its own module.
+
+    ``changed`` is called when an effect is taken or put away, and when another segment is chosen in it.
+
+    Args:
+        widget: a qMRMLSegmentEditorWidget.
+        scene: the vtkMRMLScene.
+    """
+
+    def __init__(self, widget: Any, scene: Any) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        self.widget = widget
+        self._scene = scene
+        self._node: Any = None
+        self._tag = 0
+        widget.setMaximumNumberOfUndoStates(UNDO_STATES)
+        widget.setEffectNameOrder(EFFECTS)
+        widget.unorderedEffectsVisible = False
+        widget.segmentationNodeSelectorVisible = False
+        widget.sourceVolumeNodeSelectorVisible = False
+        widget.switchToSegmentationsButtonVisible = False
+        self._follow_node()
+        widget.setMRMLScene(scene)
+        for table in _module("slicer.util").findChildren(widget, name="SegmentsTableView"):
+            table.hide()  # the panel has the list of segments
+
+    @property
+    def active(self) -> bool:
+        """Whether an effect has the mouse and the keys."""
+        return self._node is not None and self._node.GetActiveEffectName() not in (None, "", "None")
+
+    @property
+    def segment_id(self) -> str:
+        """The segment that is chosen in it."""
+        return "" if self._node is None else str(self._node.GetSelectedSegmentID() or "")
+
+    def show(self, volume: Any, segmentation: Any, segment_id: str) -> None:
+        """What is edited, and on which volume."""
+        self._follow_node()
+        self.widget.setSegmentationNode(segmentation)
+        self.widget.setSourceVolumeNode(volume)
+        if segment_id and segment_id != self.segment_id:
+            self.widget.setCurrentSegmentID(segment_id)
+
+    def enter(self) -> None:
+        """The module is opened."""
+        self._follow_node()
+        self.widget.setupViewObservations()
+
+    def exit(self) -> None:
+        """The module is left: no effect stays active."""
+        self._node.SetActiveEffectName("")
+        self.show_keys(False)
+        self.widget.removeViewObservations()
+
+    def show_keys(self, shown: bool) -> None:
+        """The editor's keys are there while one of its effects is active, so that no key has two meanings."""
+        self.widget.installKeyboardShortcuts() if shown else self.widget.uninstallKeyboardShortcuts()
+
+    def save_for_undo(self) -> None:
+        """The editor's own history gets a state."""
+        self.widget.saveStateForUndo()
+
+    def close(self) -> None:
+        """Lets go of the editor's node."""
+        if self._node is not None:
+            self._node.RemoveObserver(self._tag)
+            self._node = None
+
+    def _follow_node(self) -> None:
+        """The shared node; made where the scene has none, which is so after the scene was closed."""
+        node = self._scene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = self._scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+            node.UnRegister(None)
+            node.SetSingletonTag(EDITOR_TAG)
+            node = self._scene.AddNode(node)
+        if node is not self._node:
+            self.close()
+            self._node = node
+            self._tag = node.AddObserver("ModifiedEvent", self._on_modified)
+            self.widget.setMRMLSegmentEditorNode(node)
+
+    def _on_modified(self, _node: Any, _event: str) -> None:
+        self.changed()
 
 
 def has_extension(name: str) -> bool | None:

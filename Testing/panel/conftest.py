@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -28,3 +29,12 @@ def host(running_host: Host) -> Iterator[Host]:
     yield running_host
     running_host.window.moduleSelector().selectModule("")
     running_host.clear()
+
+
+@pytest.fixture
+def bench(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module's panel with the stand-in engine; nothing is loaded."""
+    from Testing.panel.panel_ground import panel_bench
+
+    with panel_bench(host, monkeypatch) as made:
+        yield made

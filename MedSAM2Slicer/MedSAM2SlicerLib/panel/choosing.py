@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
+
 from MedSAM2SlicerLib.panel import sentences
 from MedSAM2SlicerLib.panel.context import Context, show_choice
 from MedSAM2SlicerLib.panel.guard import slot
@@ -25,6 +27,7 @@ class ChoosingSection:
         self._context = context
         self._showing = False
         ui = context.ui
+        ui.segmentsTable.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_volume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
         ui.segmentsTable.connect("selectionChanged(QItemSelection,QItemSelection)", self._on_segment)

@@ -1,8 +1,8 @@
 """Prompts by the mouse: clicks and drags in the slice views, taken while everything else of the mouse goes on.
 
-The interactor is observed before Slicer's own styles, and an event is kept from them only where it is a prompt: the left
-button without Shift or Alt, in view-transform mode, not over a mark that could be dragged. Scroll, pan, zoom, window and
-level stay as they are.
+The interactor is observed before Slicer's own styles, and an event is kept from them only where it is a prompt: the
+left button without Shift or Alt, in view-transform mode, not over a mark that could be dragged. Scroll, pan, zoom,
+window and level stay as they are.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class ViewClicks:
 
     def cancel(self) -> bool:
         """Drops a drag under way; says whether there was one."""
-        return any([view.cancel() for view in self._views])
+        dragging = [view.cancel() for view in self._views]
+        return any(dragging)
 
     def _tool_now(self) -> Tool:
         free = not self._aside() and application.mouse_only_looks() and not is_over_a_mark()
@@ -147,9 +148,7 @@ class _ViewMouse:
         elif dragged:
             self._target.box(self._view, self._start, end)
         else:
-            raise PromptError(
-                "E_BOX_SMALL", "A box is dragged: press at one corner of the object, let go at the other."
-            )
+            raise PromptError("E_BOX_SMALL", "Drag the box: press at one corner of the object, let go at the other.")
 
     def _keep(self, event: str) -> None:
         """Nobody else gets this event."""

@@ -18,7 +18,8 @@ class Reporting(Protocol):
 def slot(method: Callable[..., Result]) -> Callable[..., Result | None]:
     """A method that Qt, VTK or a timer calls. Its object must have ``report``.
 
-    One of the two places where any exception is caught: past this point it would be lost on a console that nobody reads.
+    One of the two places where any exception is caught: past this point it would be lost on a console that
+    nobody reads.
     """
 
     @functools.wraps(method)

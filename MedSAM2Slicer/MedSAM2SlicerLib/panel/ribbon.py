@@ -23,7 +23,7 @@ _LEAST_BAR = 3
 
 @dataclass(frozen=True)
 class Bar:
-    """One column of the ribbon: the least trusted of the slices that share it. ``trust`` is None where none has a result."""
+    """One column of the ribbon: the least trusted of the slices in it; ``trust`` is None where none has a result."""
 
     first: int
     last: int

@@ -56,7 +56,7 @@ class MedSAM2Panel:
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self._entered = False
         self._parts: list[Part] = []
-        self.editing = EditingSection(self.ui, self.report)
+        self.editing = EditingSection(self.ui, self.scene, self.report)
         self.engine_factory = engine_factory or default_engine_factory(self.settings)
         self.worker = Worker()
         self.controller = SessionController(
@@ -89,6 +89,7 @@ class MedSAM2Panel:
         self.clicks = ViewClicks(self.prompting, self.prompting.tool, lambda: self.editing.active)
         self.shortcuts = Shortcuts(application.main_window(), self._keys())
         self.editing.activity_changed = self.shortcuts.step_aside
+        self.editing.segment_chosen = self._on_segment_of_editor
         self._watch = SceneWatch(self.scene, self.refresh, self.report)
         self._edits_timer = qt.QTimer()
         self._edits_timer.setSingleShot(True)
@@ -96,6 +97,9 @@ class MedSAM2Panel:
         self._edits_timer.connect("timeout()", self._look_at_edits)
         self.pages = Pages(self)
         self.widget.setMRMLScene(self.scene)
+        layout = application.layout_manager()
+        if layout is not None:
+            layout.connect("layoutChanged(int)", self._on_layout)
         self.refresh()
 
     @property
@@ -117,8 +121,7 @@ class MedSAM2Panel:
         self.propagating.take_options()
         if not parameters.tool:
             parameters.tool = "point"
-        self.views.start()
-        self.clicks.start()
+        self._follow_views()
         self.shortcuts.install()
         self.editing.enter()
         self._adopt_shown_volume()
@@ -141,8 +144,12 @@ class MedSAM2Panel:
         if self._entered:
             self.exit()
         self.pages.close()
+        layout = application.layout_manager()
+        if layout is not None:
+            layout.disconnect("layoutChanged(int)", self._on_layout)
         self._edits_timer.stop()
         self._watch.close()
+        self.editing.close()
         self.controller.close()
         self.selection.close()
 
@@ -203,6 +210,20 @@ class MedSAM2Panel:
                 if node is not None:
                     self.selection.adopt_volume(node)
                     return
+
+    def _follow_views(self) -> None:
+        self.views.start()
+        self.clicks.start()
+
+    @slot
+    def _on_layout(self, _layout: int) -> None:
+        if self._entered:
+            self._follow_views()
+
+    @slot
+    def _on_segment_of_editor(self, segment_id: str) -> None:
+        self.selection.choose_segment(segment_id)
+        self.refresh()
 
     @slot
     def _on_views(self) -> None:

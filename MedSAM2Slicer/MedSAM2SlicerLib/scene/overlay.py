@@ -1,7 +1,7 @@
 """A heat map over the slice views: where the orientations of a propagation disagree.
 
-It is a scratch volume in the foreground of the views, not saved and in no list. What was in the foreground before is put
-back when it goes.
+It is a scratch volume in the foreground of the views, not saved and in no list. What was in the foreground before is
+put back when it goes.
 """
 
 from __future__ import annotations
