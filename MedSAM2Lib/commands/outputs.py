@@ -47,19 +47,24 @@ def check_outputs(outputs: Outputs, inputs: Sequence[Path]) -> None:
             path=outputs.mask,
             suffixes=" or ".join(MASK_SUFFIXES),
         )
-    _check_suffix("--logits", outputs.logits, ".npy")
-    _check_suffix("--report", outputs.report, ".json")
-    _check_apart(outputs, inputs)
-    for path in outputs.paths:
+    check_suffix("--logits", outputs.logits, ".npy")
+    check_suffix("--report", outputs.report, ".json")
+    check_places(outputs.paths, inputs)
+
+
+def check_places(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raises InputError or OutputError unless all ``paths`` can be written, each of them apart from ``inputs``."""
+    _check_apart(paths, inputs)
+    for path in paths:
         check_folder(path.resolve().parent, path)
         if path.is_dir():
             raise OutputError("E_OUT_IS_FOLDER", "{path} is a folder: give the name of a file in it.", path=path)
 
 
-def _check_apart(outputs: Outputs, inputs: Sequence[Path]) -> None:
+def _check_apart(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
     read = {path.resolve() for path in inputs}
     written: set[Path] = set()
-    for path in outputs.paths:
+    for path in paths:
         if path.resolve() in read:
             raise InputError(
                 "E_OUT_SAME", "{path} is a file that is read and would be lost: write to another name.", path=path
@@ -178,7 +183,8 @@ def _count_overlaps(done: Segmentation, claimed: dict[int, BoolArray], object_id
         claimed[object_id] = mask
 
 
-def _check_suffix(option: str, path: Path | None, suffix: str) -> None:
+def check_suffix(option: str, path: Path | None, suffix: str) -> None:
+    """Raises InputError for a name that does not end in ``suffix``."""
     if path is not None and not path.name.lower().endswith(suffix):
         raise InputError(
             "E_OUT_SUFFIX", "{option} {path} must end in {suffix}.", option=option, path=path, suffix=suffix

@@ -182,7 +182,7 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         orientations=options.orientations,
         memory=options.memory,
         bank=bank_choice(options),
-        range=_parse_range(options.range),
+        range=parse_range(options.range),
         stop=options.stop == "auto",
         model=options.model,
         image_size=options.image_size,
@@ -210,7 +210,8 @@ def check_numbers(options: argparse.Namespace) -> None:
         raise InputError("E_SEED", "--seed {seed} is not from 0 to 2^63 - 1: choose another.", seed=options.seed)
 
 
-def _parse_range(text: str | None) -> tuple[int, int] | None:
+def parse_range(text: str | None) -> tuple[int, int] | None:
+    """``FIRST,LAST`` as two numbers; raises InputError for any other text."""
     if text is None:
         return None
     parts = text.split(",")

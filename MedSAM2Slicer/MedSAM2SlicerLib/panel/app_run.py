@@ -1,0 +1,210 @@
+"""What `medsam2 app` asks of a running panel: open, prompt, propagate, save, picture, quit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from MedSAM2Lib.errors import InputError, MedSAM2Error, OutputError
+from MedSAM2Lib.types import IJK, BoxPrompt, PointPrompt
+from MedSAM2SlicerLib import application
+from MedSAM2SlicerLib.panel.hands import Hands
+from MedSAM2SlicerLib.panel.propagating import MEMORIES, ORIENTATIONS
+from MedSAM2SlicerLib.scene.nodes import nodes_of
+from MedSAM2SlicerLib.scene.segments import segment_mask, segment_name
+
+SCENES = (".mrb", ".mrml")
+EXIT_BAD_INPUT = 2
+
+
+@dataclass(frozen=True)
+class AppJob:
+    """The command's options; ``objects`` are names, empty where none was given, with their prompts.
+
+    ``range`` is first and last slice, or ``"all"``, or None for the panel's own.
+    """
+
+    volume: str | None
+    objects: tuple[tuple[str, tuple[PointPrompt | BoxPrompt, ...]], ...]
+    propagate: bool
+    orientations: str | None
+    memory: str | None
+    range: tuple[int, int] | str | None
+    model: str | None
+    save: str | None
+    screenshot: str | None
+    quit: bool
+
+    @staticmethod
+    def read(text: str) -> AppJob:
+        """From the JSON that `medsam2 app` writes."""
+        data = json.loads(text)
+        objects = tuple((each["name"], tuple(map(_prompt, each["prompts"]))) for each in data.pop("objects"))
+        return AppJob(objects=objects, **data)
+
+
+def run(text: str) -> None:
+    """Does a job on the panel of this application; ends the application with it where that was asked for.
+
+    What the user must change is said on standard error, and the exit status is then 2.
+    """
+    job = AppJob.read(text)
+    status = 0
+    try:
+        AppRun(job).do()
+    except MedSAM2Error as error:
+        print(f"medsam2: {error}", file=sys.stderr, flush=True)
+        status = EXIT_BAD_INPUT
+    if job.quit:
+        slicer.util.exit(status)
+
+
+class AppRun:
+    """One job, step by step."""
+
+    def __init__(self, job: AppJob) -> None:
+        self._job = job
+        self._panel = slicer.util.getModuleWidget("MedSAM2Slicer").panel
+        self._hands = Hands(self._panel)
+
+    def do(self) -> None:
+        """Everything that was asked for, in the order a user would do it. Raises MedSAM2Error."""
+        self._set_options()
+        if self._job.volume is not None:
+            self._open(Path(self._job.volume))
+        for name, prompts in self._job.objects:
+            self._segment(name, prompts)
+        if self._job.save is not None:
+            self._panel.controller.settle("before the scene was saved", wait=True)
+            self._hands.wait()
+            save_scene(Path(self._job.save))
+            print(f"saved: {self._job.save}", flush=True)
+        if self._job.screenshot is not None:
+            save_screenshot(Path(self._job.screenshot))
+            print(f"screenshot: {self._job.screenshot}", flush=True)
+
+    def _open(self, path: Path) -> None:
+        try:
+            if path.suffix.lower() in SCENES:
+                slicer.util.loadScene(str(path))
+            else:
+                slicer.util.loadVolume(str(path))
+        except RuntimeError as error:
+            raise InputError(
+                "E_APP_VOLUME",
+                "{path} cannot be opened: give a volume (.nrrd, .nii.gz, .mha), a folder of one DICOM series, or a "
+                "scene (.mrb).",
+                path=path,
+            ) from error
+        self._hands.wait()
+        if self._panel.selection.volume is None:
+            volumes = nodes_of(self._panel.scene, "vtkMRMLScalarVolumeNode")
+            self._panel.selection.adopt_volume(volumes[0] if volumes else None)
+        self._hands.wait()
+
+    def _set_options(self) -> None:
+        job, panel = self._job, self._panel
+        if job.model is not None:
+            panel.selection.parameters.model = job.model
+            panel.controller.set_model(job.model)
+        if job.orientations is not None:
+            self._hands.choose("orientationsCombo", ORIENTATIONS.index(job.orientations))
+        if job.memory is not None:
+            self._hands.choose("memoryCombo", MEMORIES.index(job.memory))
+
+    def _segment(self, name: str, prompts: tuple[PointPrompt | BoxPrompt, ...]) -> None:
+        hands, selection = self._hands, self._panel.selection
+        if name:
+            hands.press("addSegmentButton")
+            selection.segmentation.GetSegmentation().GetSegment(selection.segment_id).SetName(name)
+        for prompt in prompts:
+            if isinstance(prompt, PointPrompt):
+                hands.click(prompt.ijk, prompt.axis, prompt.positive)
+            else:
+                hands.drag(prompt.first, prompt.last, prompt.axis)
+        if self._job.range == "all":
+            hands.press("wholeButton")
+        elif self._job.range is not None:
+            self._panel.ui.rangeWidget.setValues(*self._job.range)
+        if self._job.propagate:
+            hands.press("propagateButton")
+        self._panel.views.show_voxel(selection.volume, _inside(prompts[0]))
+        self._report()
+
+    def _report(self) -> None:
+        selection = self._panel.selection
+        voxels = int(segment_mask(selection.segmentation, selection.segment_id, selection.volume).sum())
+        print(
+            f"{segment_name(selection.segmentation, selection.segment_id)}: {voxels} voxels in the segment", flush=True
+        )
+        for notice in self._panel.state.notices:
+            print(notice, file=sys.stderr, flush=True)
+
+
+def save_scene(path: Path) -> None:
+    """Writes the scene as an MRB that appears whole or not at all. Raises OutputError."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.resolve().parent))
+    except OSError as error:
+        raise _not_written(path, error.strerror) from error
+    try:
+        if not slicer.util.saveScene(str(folder / path.name), properties={}):
+            raise _not_written(path, "the scene could not be stored")
+        (folder / path.name).replace(path)
+    except OSError as error:
+        raise _not_written(path, error.strerror) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_screenshot(path: Path) -> None:
+    """Writes the main window, views included, as a PNG. Raises OutputError."""
+    for view in application.slice_views():
+        view.widget.forceRender()
+    layout = application.layout_manager()
+    for place in range(layout.threeDViewCount):
+        layout.threeDWidget(place).threeDView().forceRender()
+    slicer.app.processEvents()
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        if not application.main_window().grab().save(str(partial), "PNG"):
+            raise _not_written(path, "the picture could not be stored")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, reason: str | None) -> OutputError:
+    return OutputError(
+        "E_OUT_WRITE",
+        "{path} could not be written ({reason}): check the free space and your permissions, or choose another place.",
+        path=path,
+        reason=reason,
+    )
+
+
+def _inside(prompt: PointPrompt | BoxPrompt) -> IJK:
+    """The point, or the middle of the box."""
+    if isinstance(prompt, PointPrompt):
+        return prompt.ijk
+    i, j, k = ((low + high) / 2 for low, high in zip(prompt.first, prompt.last))
+    return i, j, k
+
+
+def _prompt(data: Mapping[str, Any]) -> PointPrompt | BoxPrompt:
+    if data["kind"] == "point":
+        return PointPrompt(_ijk(data["ijk"]), data["axis"], data["positive"])
+    return BoxPrompt(_ijk(data["first"]), _ijk(data["last"]), data["axis"])
+
+
+def _ijk(values: list[float]) -> IJK:
+    i, j, k = values
+    return i, j, k
