@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from MedSAM2Lib.errors import InputError
 
@@ -27,15 +28,44 @@ def nodes_of(scene: Any, class_name: str) -> list[Any]:
     return [scene.GetNthNodeByClass(index, class_name) for index in range(scene.GetNumberOfNodesByClass(class_name))]
 
 
+def remove_node(node: Any) -> None:
+    """Takes a displayable node and its display nodes out of the scene; nothing happens where it is already gone."""
+    if not is_alive(node):
+        return
+    scene = node.GetScene()
+    displays = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    for each in filter(is_alive, (node, *displays)):
+        scene.RemoveNode(each)
+
+
+class _WeakCallback:
+    """Calls a method as long as its object lives; harmless even while the garbage collector takes it apart."""
+
+    __slots__ = ("_name", "_owner")
+
+    def __init__(self, method: Any) -> None:
+        self._owner = ref(method.__self__)
+        self._name = method.__name__
+
+    def __call__(self, caller: Any, event: str) -> None:
+        reference = getattr(self, "_owner", None)
+        owner = reference() if reference is not None else None
+        if owner is not None:
+            getattr(owner, self._name)(caller, event)
+
+
 class Observers:
-    """Observers of VTK objects, all removed by ``close``, in whatever state those objects are by then."""
+    """Observers of VTK objects, all removed by ``close``, in whatever state those objects are by then.
+
+    Callbacks are methods whose objects are held weakly: one that is forgotten without ``close`` is not called again.
+    """
 
     def __init__(self) -> None:
         self._tags: list[tuple[Any, int]] = []
 
     def observe(self, watched: Any, event: int | str, callback: Callback) -> None:
-        """Calls ``callback(watched, event name)`` on every event."""
-        self._tags.append((watched, watched.AddObserver(event, callback)))
+        """Calls the method ``callback(watched, event name)`` on every event."""
+        self._tags.append((watched, watched.AddObserver(event, _WeakCallback(callback))))
 
     def forget(self, watched: Any) -> None:
         """Removes the observers of one object."""

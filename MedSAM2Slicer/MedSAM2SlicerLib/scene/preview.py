@@ -17,7 +17,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from MedSAM2Lib.types import AXES, BoolArray, SliceKey, array_dimension
 from MedSAM2SlicerLib.scene.geometry import as_vtk, check_volume, ijk_to_local_matrix, volume_shape
-from MedSAM2SlicerLib.scene.nodes import is_alive, require
+from MedSAM2SlicerLib.scene.nodes import is_alive, remove_node, require
 from MedSAM2SlicerLib.scene.segments import LABELMAP, Box
 
 Color = tuple[float, float, float]
@@ -48,9 +48,9 @@ class PreviewLayer:
         self._marked: Box | None = None
         segment = vtkSegment()
         segment.SetName(SEGMENT_ID)
-        segment.SetColor(*DEFAULT_COLOR)
         segment.AddRepresentation(LABELMAP, self._image)
         self.node.GetSegmentation().AddSegment(segment, SEGMENT_ID)
+        segment.SetColor(*DEFAULT_COLOR)  # a segment that has a colour before is not watched for new voxels by Slicer
         self.node.GetDisplayNode().SetSegmentOpacity2DFill(SEGMENT_ID, _FILL_OPACITY)
 
     def show_slice(self, key: SliceKey, mask: BoolArray) -> None:
@@ -111,8 +111,7 @@ class PreviewLayer:
 
     def close(self) -> None:
         """Takes the layer out of the scene; may be called twice, and after the scene was closed."""
-        if is_alive(self.node):
-            self.node.GetScene().RemoveNode(self.node)
+        remove_node(self.node)
 
     def _require(self) -> Any:
         return require(self.node, "preview")

@@ -11,7 +11,7 @@ from vtk import vtkCommand
 
 from MedSAM2Lib.types import PointPrompt
 from MedSAM2SlicerLib.scene import prompt_nodes
-from MedSAM2SlicerLib.scene.nodes import Observers, is_alive, nodes_of
+from MedSAM2SlicerLib.scene.nodes import Observers, is_alive, nodes_of, remove_node
 from MedSAM2SlicerLib.scene.prompt_geometry import DrawnPrompt, PromptGeometry
 from MedSAM2SlicerLib.scene.prompt_nodes import BOX, POINTS, SEGMENTATION_ROLE, VOLUME_ROLE
 from MedSAM2SlicerLib.scene.segments import segment_ids, segment_name
@@ -83,8 +83,7 @@ class PromptMarks:
                     emptied = found and node.GetNumberOfControlPoints() == 0
                 if emptied:
                     self._release(node)
-                    if is_alive(node):
-                        self._scene.RemoveNode(node)
+                    remove_node(node)
                     return
 
     def read(self, next_number: int) -> Known:
@@ -121,8 +120,8 @@ class PromptMarks:
     def close(self, remove: bool) -> None:
         self._observers.close()
         if remove:
-            for node in filter(is_alive, self._nodes):
-                node.GetScene().RemoveNode(node)
+            for node in self._nodes:
+                remove_node(node)
         self._nodes.clear()
 
     def _points_node(self, segment_id: str, name: str, positive: bool) -> Any:
