@@ -32,10 +32,10 @@ class NodeWatch:
         self._segments = set(segment_ids(segmentation_node))
         self._observers = Observers()
         watch = self._observers.observe
-        watch(scene, vtkMRMLScene.StartCloseEvent, lambda *_: self._gone("scene"))
+        watch(scene, vtkMRMLScene.StartCloseEvent, self._on_scene_closing)
         watch(scene, vtkMRMLScene.NodeRemovedEvent, self._on_node_removed)
-        watch(scene, vtkMRMLScene.StartSaveEvent, lambda *_: events.saving())
-        watch(volume_node, vtkMRMLVolumeNode.ImageDataModifiedEvent, lambda *_: events.voxels_changed())
+        watch(scene, vtkMRMLScene.StartSaveEvent, self._on_saving)
+        watch(volume_node, vtkMRMLVolumeNode.ImageDataModifiedEvent, self._on_voxels)
         segmentation = segmentation_node.GetSegmentation()
         watch(segmentation, segmentation.SegmentAdded, self._on_segments)
         watch(segmentation, segmentation.SegmentRemoved, self._on_segments)
@@ -43,6 +43,15 @@ class NodeWatch:
     def close(self) -> None:
         """Stops watching; may be called twice."""
         self._observers.close()
+
+    def _on_scene_closing(self, *_: Any) -> None:
+        self._gone("scene")
+
+    def _on_saving(self, *_: Any) -> None:
+        self._events.saving()
+
+    def _on_voxels(self, *_: Any) -> None:
+        self._events.voxels_changed()
 
     def _on_node_removed(self, *_: Any) -> None:
         for node, what in ((self._volume, "volume"), (self._segmentation, "segmentation")):

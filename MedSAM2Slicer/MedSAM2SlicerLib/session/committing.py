@@ -120,6 +120,7 @@ class Committing:
         show_previews(opened)
         self._core.say_prompts(
             phase="reviewing",
+            error=None,
             slices=gathered.trusts,
             notices=gathered.notices,
             outdated=not run.complete,
