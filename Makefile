@@ -4,7 +4,7 @@
 #   make demo       one click on a phantom CT: 3D mask, montage, report, in demo/
 #   make demo VOLUME=ct.nii.gz POINT=i,j,k     the same on your own volume
 #   make app        the Slicer module in SlicerHost, a stand-in for 3D Slicer; VOLUME=ct.nii.gz opens a volume
-#   make package    the extension as Slicer would install it, in build/package; no Slicer and no compiler needed
+#   make package    the extension as Slicer would install it, in build/package, and a click in it; needs no Slicer
 #   make test       lint, types and the everyday tests (under 15 minutes on 2 cores)
 #   make test-long  everything slower
 #   make lint, make format, make benchmark, make clean
@@ -44,6 +44,7 @@ app: setup
 
 package: setup
 	$(BIN)/python tools/package.py
+	$(BIN)/python -m pytest Testing/panel/test_setup_packaging.py Testing/panel/test_setup_layouts.py
 
 test: setup lint
 	$(BIN)/python -m pytest -m "not long"

@@ -81,12 +81,21 @@ class MedSAM2SlicerWidget(ScriptedLoadableModuleWidget):
 
 
 class MedSAM2SlicerLogic(ScriptedLoadableModuleLogic):
-    """Segmentation without a panel, for scripts."""
+    """Segmentation without a panel, for scripts; keeps the model from one call to the next."""
+
+    _engines = None
 
     def segment(self, volumeNode, segmentationNode, segmentID, points=(), box=None, orientations=3, **options):
-        """Segments one structure into a segment, and returns when it is done; see MedSAM2SlicerLib.session.logic."""
-        from MedSAM2SlicerLib.session.logic import segment
+        """Segments one structure into a segment, as one undo step; returns a report when it is done.
 
+        Points are voxels (i, j, k) inside the structure, a box is two opposite voxel corners on one slice, inclusive.
+        All options, what is returned and what is raised: ``MedSAM2SlicerLib.session.logic.segment``.
+        """
+        from MedSAM2SlicerLib.session.logic import segment
+        from MedSAM2SlicerLib.setup.engine_factory import EngineFactory
+
+        self._engines = self._engines or EngineFactory()
+        options.setdefault("engine_factory", self._engines)
         return segment(volumeNode, segmentationNode, segmentID, points, box, orientations, **options)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import slicer
@@ -212,13 +210,6 @@ def restart() -> None:
 def python_program() -> str:
     """The program that runs Python with Slicer's packages: PythonSlicer, or outside of Slicer this very Python."""
     return shutil.which("PythonSlicer") or sys.executable
-
-
-def python_environment(*folders: Path) -> dict[str, str]:
-    """The environment for that program, with ``folders`` first on its search path."""
-    old = os.environ.get("PYTHONPATH", "")
-    path = os.pathsep.join([*map(str, folders), *([old] if old else [])])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _extensions_manager() -> Any:

@@ -57,8 +57,7 @@ class Watched:
 
 
 def hub_environment(address: str, folder: Path) -> dict[str, str]:
-    own = application.python_environment(REPOSITORY)
-    inherited = {name: value for name, value in own.items() if "proxy" not in name.lower()}
+    inherited = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     return {**inherited, "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(folder / "home"), "HF_TOKEN": ""}
 
 
@@ -178,4 +177,4 @@ def test_inside_slicer_the_command_runs_with_slicers_python(
     monkeypatch.setattr(application.shutil, "which", lambda name: f"/slicer/bin/{name}")
     program, *arguments = download_command(entry, tmp_path)
     assert program == "/slicer/bin/PythonSlicer"
-    assert arguments[:4] == ["-m", "MedSAM2Lib.cli", "models", "download"]
+    assert arguments[2:5] == [str(REPOSITORY), "models", "download"]

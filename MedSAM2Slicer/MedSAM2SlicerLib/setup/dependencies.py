@@ -6,6 +6,7 @@ Packages of requirements.txt come by pip: through ``slicer.packaging`` in Slicer
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ def install_missing(state: DependencyState) -> None:
         _pip_install(wanted)
     if not state.torch.satisfied:
         _install_torch()
+    importlib.invalidate_caches()
 
 
 def install_pytorch_extension() -> None:

@@ -29,6 +29,8 @@ _PROGRESS = re.compile(r"(?P<done>\d+(?:\.\d+)?) of (?P<total>\d+(?:\.\d+)?) MB"
 _ERROR_PREFIX = "medsam2: "
 _NEEDED = ("torch", "safetensors", "huggingface_hub", "tqdm")
 _GRACE_SECONDS = 5.0
+# PythonSlicer sets PYTHONPATH anew, so that the engine's folder is handed over as an argument.
+_RUN_COMMAND = "import sys; sys.path.insert(0, sys.argv.pop(1)); from MedSAM2Lib.cli import main; sys.exit(main())"
 
 
 class Timer(Protocol):
@@ -59,9 +61,10 @@ Observer = Callable[[DownloadState], None]
 
 
 def download_command(entry: ModelEntry, folder: Path) -> list[str]:
-    """`medsam2 models download` for a model whose licence the user has accepted."""
+    """`medsam2 models download` for a model whose licence the user has accepted, with this very engine."""
     arguments = ["models", "download", entry.name, "--accept-licence", "--folder", str(folder)]
-    return [application.python_program(), "-m", "MedSAM2Lib.cli", *arguments]
+    engine = str(Path(MedSAM2Lib.__file__).resolve().parents[1])
+    return [application.python_program(), "-c", _RUN_COMMAND, engine, *arguments]
 
 
 class ModelDownload:
@@ -74,7 +77,7 @@ class ModelDownload:
         observer: gets every new state.
         accepted_licence: the licence, as the catalogue has it, that the user has accepted for this model; None if none.
         command: what is run; `medsam2 models download` by default.
-        environment: of the process; Slicer's own with the engine on the search path by default.
+        environment: of the process; Slicer's own by default.
     """
 
     def __init__(
@@ -90,8 +93,7 @@ class ModelDownload:
         self._entry, self._folder, self._timer, self._observer = entry, folder, timer, observer
         self._accepted_licence = accepted_licence
         self._command = list(command or download_command(entry, folder))
-        engine = Path(MedSAM2Lib.__file__).resolve().parents[1]
-        self._environment = dict(environment or application.python_environment(engine))
+        self._environment = dict(environment or os.environ)
         self._process: subprocess.Popen[bytes] | None = None
         self._output = Path()
         self.state = DownloadState(entry.name, "running", 0.0, entry.megabytes)
@@ -113,7 +115,7 @@ class ModelDownload:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**self._environment, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+                    env={**self._environment, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONUNBUFFERED": "1"},
                     start_new_session=True,
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
