@@ -19,9 +19,11 @@ from MedSAM2Lib.commands.prompt_options import NamedObject, objects_from
 from MedSAM2Lib.commands.segment import parse_range
 from MedSAM2Lib.errors import InputError, VolumeError
 from MedSAM2Lib.types import BoolArray, BoxPrompt, PointPrompt, Prompt
+from MedSAM2Lib.volume.io import read_volume
 
 EXIT_PANEL_FAILED = 3
 _KNOWN_CODES = (0, 2)
+_SCENES = (".mrb", ".mrml")
 _PACKAGES = {"slicer": "slicer-core>=5.12", "PySide6": "PySide6-Essentials>=6.8,!=6.12.0"}
 
 
@@ -45,10 +47,12 @@ def job_of(options: argparse.Namespace) -> dict[str, Any]:
     unnamed = not any(one.kind == "object" for one in options.prompts)
     return {
         "volume": _absolute(options.volume),
+        "ijk_to_lps": _grid_of(options.volume) if named else None,
         "objects": [{"name": "" if unnamed else one.name, "prompts": list(map(_plain, one.prompts))} for one in named],
         "propagate": options.propagate,
         "orientations": options.orientations,
         "memory": options.memory,
+        "axis": options.axis,
         "range": "all" if options.range == "all" else parse_range(options.range),
         "model": options.model,
         "save": _absolute(options.save),
@@ -81,6 +85,13 @@ def _check_volume(options: argparse.Namespace, named: Sequence[NamedObject]) -> 
         raise InputError("E_NO_PROMPT", "Nothing to propagate: give at least one --point or --box.")
     if not re.fullmatch(r"[1-9]\d{2,3}x[1-9]\d{2,3}", options.size):
         raise InputError("E_APP_SIZE", "--size '{size}' is not of the form 1400x900.", size=options.size)
+
+
+def _grid_of(path: Path) -> list[list[float]] | None:
+    """What prompts count in: the file's own voxels, which Slicer may mirror when it reads them; None for a scene."""
+    if path.suffix.lower() in _SCENES:
+        return None
+    return read_volume(path).ijk_to_world.tolist()
 
 
 def _check_packages() -> None:
