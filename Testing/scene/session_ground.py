@@ -152,6 +152,11 @@ class Bench:
         list(session.propagate(PropagationRequest(told[0].axis, orientations=orientations)))
         return mask_of(session, object_id)
 
+    def prompts(self) -> dict[str, Prompt]:
+        """Points and boxes of the open segment by id."""
+        opened = self.controller._core.open
+        return {} if opened is None else opened.prompts()
+
     def record(self, segment_id: str | None = None) -> dict[str, Any]:
         """The segment's provenance."""
         store = ProvenanceStore(self.scene, self.segmentation)
@@ -170,9 +175,16 @@ def bench_of(scene: Any, mask: BoolArray = ORGAN, ijk_to_ras: NDArray | None = N
     volume = add_volume(scene, mask.shape, ijk_to_ras)
     fill(volume, mask)
     segmentation = create_segmentation(scene, volume, "Segmentation")
-    bench = Bench(scene, volume, segmentation, add_segment(segmentation, "organ"), GrowingEngine(), LoopTicker())
-    bench.open()
+    with bench_on(scene, volume, segmentation, add_segment(segmentation, "organ")) as bench:
+        yield bench
+
+
+@contextmanager
+def bench_on(scene: Any, volume: Any, segmentation: Any, segment_id: str) -> Iterator[Bench]:
+    """A session with a segment that is there already open."""
+    bench = Bench(scene, volume, segmentation, segment_id, GrowingEngine(), LoopTicker())
     try:
+        bench.open()
         yield bench
     finally:
         bench.close()

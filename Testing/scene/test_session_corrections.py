@@ -170,13 +170,61 @@ def test_removing_a_prompt_leaves_the_rest_as_if_it_had_never_been(bench: Bench)
     assert np.array_equal(bench.voxels(), bench.expected("1"))
 
 
-def test_voxels_from_before_the_session_are_no_edit(scene: Any) -> None:
-    with bench_of(scene) as bench:
-        other = bench.add_segment()
-        paint(bench.segmentation, other, drawn(12), bench.volume)
-        bench.open(other)
-        assert not bench.state.edited
-        assert bench.state.hand_drawn == ()
+def test_slices_drawn_before_the_segment_was_opened_are_keyframes(bench: Bench) -> None:
+    other = bench.add_segment()
+    paint(bench.segmentation, other, drawn(9) | drawn(15), bench.volume)
+    bench.open(other)
+    assert bench.state.hand_drawn == (SliceKey("k", 9), SliceKey("k", 15))
+    bench.click()
+    bench.propagate()
+    assert np.array_equal(bench.voxels()[9], drawn(9)[9])
+    assert np.array_equal(bench.voxels()[15], drawn(15)[15])
+    assert bench.voxels()[12].any()
+
+
+def test_an_organ_from_elsewhere_loses_no_voxel_and_gets_what_is_found(bench: Bench) -> None:
+    other = bench.add_segment()
+    theirs = np.zeros(SHAPE, dtype=bool)
+    theirs[2:23, 1:9, 1:9] = True
+    paint(bench.segmentation, other, theirs, bench.volume)
+    bench.open(other)
+    assert bench.state.hand_drawn == ()
+    assert bench.state.message is not None
+    bench.click()
+    bench.controller.whole_volume()
+    bench.propagate()
+    assert np.array_equal(bench.voxels(), theirs | bench.expected("3"))
+    bench.controller.release_keyframes()
+    bench.click((14.0, 13.0, 10.0))
+    bench.controller.set_orientations("1")
+    bench.propagate()
+    assert not (bench.voxels() & theirs & ~ORGAN).any()
+
+
+def test_what_a_commit_left_is_no_edit_at_the_next_opening_and_what_others_drew_since_is(bench: Bench) -> None:
+    other, first = bench.add_segment(), bench.segment_id
+    bench.click()
+    bench.propagate()
+    bench.open(other)
+    bench.open(first)
+    assert bench.state.hand_drawn == ()
+    bench.open(other)
+    paint(bench.segmentation, first, drawn(9, slice(0, 3), slice(0, 3)), bench.volume)
+    bench.open(first)
+    assert bench.state.hand_drawn == (SliceKey("k", 9),)
+
+
+def test_after_undo_the_next_opening_finds_no_edit(bench: Bench) -> None:
+    other, first = bench.add_segment(), bench.segment_id
+    bench.click()
+    bench.propagate()
+    bench.controller.undo()
+    bench.run()
+    bench.controller.remove_prompt(next(iter(bench.prompts())))
+    bench.run()
+    bench.open(other)
+    bench.open(first)
+    assert bench.state.hand_drawn == ()
 
 
 def test_the_next_doubtful_slice_goes_round_and_leaves_out_keyframes(scene: Any) -> None:

@@ -14,7 +14,7 @@ from MedSAM2SlicerLib.session.engine_side import Gathered
 from MedSAM2SlicerLib.session.history import Step
 from MedSAM2SlicerLib.session.ports import Box
 from MedSAM2SlicerLib.session.prompting import show_previews
-from MedSAM2SlicerLib.session.record import written_record
+from MedSAM2SlicerLib.session.record import write_record
 from MedSAM2SlicerLib.session.state import Message
 
 
@@ -88,7 +88,7 @@ class Committing:
             del opened.previews[key]
         opened.history.push(replace(step, commits=commits))
         opened.to_remember.append(step.token)
-        self._written(opened)
+        write_record(opened, self._core.state)
         show_previews(opened)
         return changed
 
@@ -107,6 +107,8 @@ class Committing:
         mask = gathered.mask.copy()
         kept = [] if run.replaces_all else self._not_computed(run, gathered)
         self._keep(opened, mask, gathered.within, (*kept, *opened.hand_drawn()))
+        if opened.kept is not None:
+            opened.kept.put_into(mask, gathered.within)
         report = opened.parts.commits.commit(run.step.segment_id, mask, gathered.within, run.step.label)
         opened.unsaved = None
         opened.released = set()
@@ -129,7 +131,7 @@ class Committing:
             progress=None,
             message=_committed(run, gathered, report.changed_voxels, report.protected_voxels, opened),
         )
-        self._written(opened)
+        write_record(opened, self._core.state)
 
     @staticmethod
     def _keep(opened: Open, mask: BoolArray, within: Box, keys: Sequence[SliceKey]) -> None:
@@ -144,10 +146,6 @@ class Committing:
     def _not_computed(run: Run, gathered: Gathered) -> list[SliceKey]:
         where = gathered.within[array_dimension(run.axis)]
         return [SliceKey(run.axis, index) for index in range(where.start, where.stop) if index not in run.computed]
-
-    def _written(self, opened: Open) -> None:
-        record = written_record(opened, self._core.state)
-        opened.parts.provenance.write(opened.segment_id, record)
 
 
 def _place(within: Box, key: SliceKey) -> tuple[slice | int, ...] | None:

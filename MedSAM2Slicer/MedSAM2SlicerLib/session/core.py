@@ -8,6 +8,7 @@ from typing import Any
 
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.types import Axis, BoolArray, MaskPrompt, Prompt, SliceKey, array_dimension
+from MedSAM2SlicerLib.session.before import Kept
 from MedSAM2SlicerLib.session.engine_side import EngineSide, Gathered, Telling, Wanted
 from MedSAM2SlicerLib.session.estimates import Extent, SpeedBook
 from MedSAM2SlicerLib.session.history import History, Step
@@ -26,7 +27,8 @@ class Open:
     ``previews`` are masks that are shown and not committed; ``to_preview`` slices that wait for the engine, and
     ``to_remember`` the history's tokens that it shall keep first; with ``to_forget`` it then forgets the segment.
     ``known_prompts`` and ``snapshot`` are what the prompt store held when the session last looked. ``released`` slices
-    were drawn by hand and shall be the engine's again, and ``unsaved`` tries a commit again that the scene refused.
+    were drawn by hand and shall be the engine's again, ``kept`` are voxels from before that nothing takes away, and
+    ``unsaved`` tries a commit again that the scene refused.
     """
 
     volume_node: Node
@@ -45,6 +47,7 @@ class Open:
     gathered: Gathered | None = None
     edited: bool = False
     released: set[SliceKey] = field(default_factory=set)
+    kept: Kept | None = None
     to_forget: bool = False
     seconds: float = 0.0
     unsaved: Callable[[], None] | None = None

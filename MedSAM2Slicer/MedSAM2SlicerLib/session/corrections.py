@@ -70,9 +70,14 @@ class Corrections:
         self._become_keyframes(opened, [key])
 
     def release(self, keys: tuple[SliceKey, ...] | None, label: str) -> None:
-        """Drawn slices, all or some, are keyframes no more; their voxels stay until they are computed again."""
+        """Drawn slices, all or some, are keyframes no more; their voxels stay until they are computed again.
+
+        With all of them, voxels from before the segment was opened may be replaced too.
+        """
         opened = self._core.opened()
         released = [key for key in opened.hand_drawn() if keys is None or key in keys]
+        if keys is None:
+            opened.kept = None
         if released:
             opened.history.push(self._core.step(label))
             for key in released:
@@ -114,7 +119,7 @@ class Corrections:
         for key in opened.hand_drawn():
             opened.parts.prompts.drop_mask_keyframe(opened.segment_id, key)
         opened.to_forget = True
-        opened.gathered = None
+        opened.gathered, opened.kept = None, None
         self._core.say_prompts(
             edited=False, slices={}, outdated=False, message=text("The segment was emptied: it begins anew.")
         )

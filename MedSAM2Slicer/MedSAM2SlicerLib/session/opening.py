@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from MedSAM2Lib.errors import MedSAM2Error
-from MedSAM2Lib.types import Axis
+from MedSAM2Lib.types import Axis, SliceKey
+from MedSAM2SlicerLib.session.before import drawn_elsewhere, kept_slices, keyframes_of, read_marks
 from MedSAM2SlicerLib.session.core import Core, Open, text
 from MedSAM2SlicerLib.session.engine_side import EngineSide
 from MedSAM2SlicerLib.session.ports import Node, Scene, SceneEvents
 from MedSAM2SlicerLib.session.ranges import default_range, with_keys
+from MedSAM2SlicerLib.session.state import Message
 from MedSAM2SlicerLib.session.stepper import Task
 
 
@@ -50,9 +52,11 @@ class Opening:
         opened.segment_id = segment_id
         self._core.open = opened
         opened.previews, opened.gathered, opened.edited, opened.released = {}, None, False, set()
+        opened.kept = None
         opened.parts.preview.clear()
         opened.parts.prompts.set_active_segment(segment_id)
         opened.parts.edits.accept(segment_id)
+        self._look_at_voxels(opened)
         self._show(opened)
 
     def drop(self, sentence: str | None = None) -> None:
@@ -63,6 +67,7 @@ class Opening:
             return
         opened.parts.prompts.changed = None
         opened.parts.edits.changed = None
+        opened.parts.prompts.set_active_segment(None)
         opened.parts.close()
         self._core.stepper.add(Task("close", lambda: opened.side.close))
         kept = {"orientations": self._core.state.orientations, "memory": self._core.state.memory}
@@ -114,6 +119,17 @@ class Opening:
         else:
             self._core.say(message=text("The volume has other voxels now: prompts are kept, the rest begins anew."))
 
+    def _look_at_voxels(self, opened: Open) -> None:
+        """What the segment holds that no commit has left there is the user's."""
+        record = opened.parts.provenance.read(opened.segment_id)
+        mask = opened.parts.segments.mask(opened.segment_id)
+        drawn = set(opened.hand_drawn())
+        foreign = [one for one in drawn_elsewhere(mask, read_marks(record)) if SliceKey("k", one) not in drawn]
+        keys = keyframes_of(foreign)
+        for key in keys:
+            opened.parts.prompts.set_mask_keyframe(opened.segment_id, key)
+        opened.kept = None if keys else kept_slices(mask, foreign)
+
     def _show(self, opened: Open) -> None:
         """The state of a segment that has just been opened, with what earlier sessions left in the scene."""
         record = opened.parts.provenance.read(opened.segment_id)
@@ -135,7 +151,7 @@ class Opening:
             memory=self._core.state.memory,
         )
         opened.seconds = float(record.get("seconds", 0.0))
-        self._core.say_prompts()
+        self._core.say_prompts(message=_from_before(opened))
         self._review(opened)
 
     def _review(self, opened: Open) -> None:
@@ -157,6 +173,12 @@ class Opening:
             "can_undo": False, "can_redo": False,
         }  # fmt: skip
         self._core.say(**{**fresh, **changes})
+
+
+def _from_before(opened: Open) -> Message | None:
+    if opened.kept is None:
+        return None
+    return text("The segment's voxels from before are kept; what is found is added to them.")
 
 
 def _pair(value: Any) -> tuple[Any, Any] | None:

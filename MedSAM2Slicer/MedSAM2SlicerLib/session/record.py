@@ -6,11 +6,17 @@ from typing import Any
 
 import MedSAM2Lib
 from MedSAM2Lib.types import BoxPrompt, PointPrompt, Prompt
+from MedSAM2SlicerLib.session.before import slice_marks
 from MedSAM2SlicerLib.session.core import Open
 from MedSAM2SlicerLib.session.state import SessionState
 
 
-def written_record(opened: Open, state: SessionState) -> dict[str, Any]:
+def write_record(opened: Open, state: SessionState) -> None:
+    """Writes into the scene how the segment at hand came about, and check sums of its slices."""
+    opened.parts.provenance.write(opened.segment_id, written_record(opened, state, opened.segment_id))
+
+
+def written_record(opened: Open, state: SessionState, segment_id: str) -> dict[str, Any]:
     """What is written at a commit: numbers, strings, lists and dicts only."""
     ready = opened.ready
     return {
@@ -25,6 +31,7 @@ def written_record(opened: Open, state: SessionState) -> dict[str, Any]:
         "prompts": [described(prompt) for prompt in opened.prompts().values()],
         "slices_corrected": [[key.axis, key.index] for key in opened.hand_drawn()],
         "seconds": round(opened.seconds, 3),
+        "slices": {str(index): mark for index, mark in slice_marks(opened.parts.segments.mask(segment_id)).items()},
         "versions": {
             "MedSAM2Slicer": MedSAM2Lib.__version__,
             **(dict(ready.versions) if ready is not None else {}),

@@ -8,6 +8,7 @@ from MedSAM2SlicerLib.session.core import Core, Open, text
 from MedSAM2SlicerLib.session.engine_side import EngineSide
 from MedSAM2SlicerLib.session.history import Step
 from MedSAM2SlicerLib.session.prompting import PREVIEW, Prompting, show_previews
+from MedSAM2SlicerLib.session.record import write_record
 from MedSAM2SlicerLib.session.state import SliceTrust
 from MedSAM2SlicerLib.session.stepper import Task
 
@@ -70,6 +71,8 @@ class Undoing:
 
     def _back_at(self, opened: Open, step: Step, template: str) -> None:
         opened.parts.prompts.restore(step.prompts)
+        if step.commits and step.segment_id == opened.segment_id:
+            write_record(opened, self._core.state)
         opened.previews = {}
         show_previews(opened)
         side, axis = opened.side, self._core.state.axis or "k"
