@@ -60,6 +60,7 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python tools/package_lists.py
 
 benchmark: setup
 	for name in network_speed predictor_speed peak_memory real_ct; do \
