@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
@@ -11,25 +11,14 @@ _ROW_SPACING = 6
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def column(*parts: Any) -> Any:
-    """A widget with widgets and layouts under each other."""
-    widget = qt.QWidget()
-    layout = qt.QVBoxLayout(widget)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for part in parts:
-        if isinstance(part, qt.QLayout):
-            layout.addLayout(part)
-        else:
-            layout.addWidget(part)
-    return widget
+def column(*widgets: Any) -> Any:
+    """A widget with widgets under each other."""
+    return _laid_out(qt.QVBoxLayout, widgets)
 
 
 def row(*widgets: Any) -> Any:
-    """A layout with widgets beside each other."""
-    layout = qt.QHBoxLayout()
-    for widget in widgets:
-        layout.addWidget(widget)
-    return layout
+    """A widget with widgets beside each other."""
+    return _laid_out(qt.QHBoxLayout, widgets)
 
 
 def text_label(name: str, text: str = "", buddy: Any = None) -> Any:
@@ -96,6 +85,15 @@ def fill_table(table: Any, rows: list[tuple[str, ...]]) -> None:
     table.resizeColumnsToContents()
     if 0 <= chosen < len(rows):
         table.selectRow(chosen)
+
+
+def _laid_out(kind: Any, widgets: Sequence[Any]) -> Any:
+    holder = qt.QWidget()
+    layout = kind(holder)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return holder
 
 
 def size_text(number: float) -> str:
