@@ -102,9 +102,14 @@ class CoreIOManager:
         return (scene.Connect() if clear else scene.Import()) or None
 
     def _write_scene(self, file_name: str) -> bool:
-        self.addDefaultStorageNodes()
+        """As Slicer's dialog for saving does, the scene is told before and after."""
         scene = self._core.scene
-        if file_name.endswith(".mrb"):
-            return bool(scene.WriteToMRB(file_name))
-        scene.SetURL(file_name)
-        return bool(scene.Commit(file_name))
+        scene.StartState(scene.SaveState)
+        try:
+            self.addDefaultStorageNodes()
+            if file_name.endswith(".mrb"):
+                return bool(scene.WriteToMRB(file_name))
+            scene.SetURL(file_name)
+            return bool(scene.Commit(file_name))
+        finally:
+            scene.EndState(scene.SaveState)

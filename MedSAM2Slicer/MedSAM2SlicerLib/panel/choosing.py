@@ -9,6 +9,7 @@ import qt
 from MedSAM2SlicerLib.panel import sentences
 from MedSAM2SlicerLib.panel.context import Context, show_choice
 from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.panel.soon import single_shot
 from MedSAM2SlicerLib.scene.segments import SegmentStatus, get_status, set_status
 from MedSAM2SlicerLib.session.state import SessionState
 
@@ -26,11 +27,12 @@ class ChoosingSection:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._showing = False
+        self._timer = single_shot(self._on_segment)
         ui = context.ui
         ui.segmentsTable.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_volume)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
-        ui.segmentsTable.connect("selectionChanged(QItemSelection,QItemSelection)", self._on_segment)
+        ui.segmentsTable.connect("selectionChanged(QItemSelection,QItemSelection)", self._on_selection)
         ui.addSegmentButton.connect("clicked()", self._on_add)
         ui.segmentStatusCombo.connect("currentIndexChanged(int)", self._on_status)
         ui.windowButton.connect("clicked()", self._on_window)
@@ -71,10 +73,14 @@ class ChoosingSection:
     def _on_segmentation(self, node: Any) -> None:
         self._choose(self._context.selection.choose_segmentation, node)
 
+    def _on_selection(self, *_: Any) -> None:
+        """The table also tells of this while it fills itself anew; what it shows after that is what counts."""
+        self._timer.start()
+
     @slot
-    def _on_segment(self, *_: Any) -> None:
+    def _on_segment(self) -> None:
         chosen = list(self._context.ui.segmentsTable.selectedSegmentIDs())
-        if len(chosen) == 1:
+        if len(chosen) == 1 and chosen[0] != self._context.selection.segment_id:
             self._choose(self._context.selection.choose_segment, chosen[0])
 
     def _choose(self, choose: Any, what: Any) -> None:

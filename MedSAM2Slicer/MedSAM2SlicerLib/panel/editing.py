@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import qt
-
 from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.brush import PlainBrush
 from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.panel.soon import single_shot
 from MedSAM2SlicerLib.session.state import SessionState
 
 
@@ -62,10 +61,7 @@ class EditingSection:
         self._shown = ""
         self._was_active = False
         self._entered = False
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.connect("timeout()", self._on_editor)
+        self._timer = single_shot(self._on_editor)
         self.editor: Editor = application.segment_editor(scene) or PlainBrush(report)
         self.editor.changed = self._timer.start
         ui.editLayout.addWidget(self.editor.widget)

@@ -128,15 +128,16 @@ def _draw_bar(painter: Any, bar: Bar, scale: Scale, floor: int, palette: Any) ->
 
 
 def _draw_mark(painter: Any, x: int, drawn: bool) -> None:
-    painter.setPen(qt.Qt.NoPen)
-    painter.setBrush(qt.QBrush(qt.QColor(KEPT)))
+    brush = qt.QBrush(qt.QColor(KEPT))
     if drawn:
-        painter.drawRect(x - 3, 2, 6, 6)
+        painter.fillRect(x - 3, 2, 6, 6, brush)
         return
-    triangle = qt.QPolygon()
-    for place in ((x - 4, 2), (x + 4, 2), (x, 9)):
-        triangle.append(qt.QPoint(*place))
-    painter.drawPolygon(triangle)
+    triangle = qt.QPainterPath()
+    triangle.moveTo(x - 4.0, 2.0)
+    triangle.lineTo(x + 4.0, 2.0)
+    triangle.lineTo(x, 9.0)
+    triangle.closeSubpath()
+    painter.fillPath(triangle, brush)
 
 
 def _draw_here(painter: Any, here: int, scale: Scale, height: int, palette: Any) -> None:

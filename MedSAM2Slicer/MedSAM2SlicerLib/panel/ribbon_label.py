@@ -40,7 +40,7 @@ class RibbonLabel(qt.QObject):
         if kind in (qt.QEvent.Resize, qt.QEvent.PaletteChange):
             self._draw()
         elif kind == qt.QEvent.MouseButtonPress or (kind == qt.QEvent.MouseMove and event.buttons()):
-            self._choose(Scale(self._state.slice_count, self._label.width).slice_at(event.pos().x()))
+            self._choose(Scale(self._state.slice_count, self._label.width).slice_at(_x_of(event)))
             return True
         elif kind == qt.QEvent.KeyPress and event.key() in _STEPS and self._here is not None:
             self._choose(self._here + _STEPS[event.key()])
@@ -57,3 +57,8 @@ class RibbonLabel(qt.QObject):
         if width > 0 and height > 0:
             ratio = label.devicePixelRatioF()
             label.setPixmap(draw_ribbon(self._state, width, height, label.palette, self._here, ratio))
+
+
+def _x_of(event: Any) -> int:
+    """Where a mouse event is, by the name that Qt 6 has for it, or Qt 5."""
+    return int(event.position().x() if hasattr(event, "position") else event.pos().x())

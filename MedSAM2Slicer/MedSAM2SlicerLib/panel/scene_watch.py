@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import qt
 from slicer import vtkMRMLScene, vtkSegmentation
 
 from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.panel.soon import single_shot
 from MedSAM2SlicerLib.scene.nodes import Observers
 
-_SCENE_EVENTS = (
-    vtkMRMLScene.EndCloseEvent,
-    vtkMRMLScene.EndImportEvent,
-    vtkMRMLScene.NodeAddedEvent,
-    vtkMRMLScene.NodeRemovedEvent,
-)
+_NODE_EVENTS = (vtkMRMLScene.NodeAddedEvent, vtkMRMLScene.NodeRemovedEvent)
+_RENEWING_EVENTS = (vtkMRMLScene.EndCloseEvent, vtkMRMLScene.EndImportEvent)
 _SEGMENT_EVENTS = (vtkSegmentation.SegmentAdded, vtkSegmentation.SegmentRemoved, vtkSegmentation.SegmentModified)
 
 
@@ -28,23 +24,23 @@ class SceneWatch:
 
     Args:
         scene: the vtkMRMLScene.
-        changed: called once for any number of events.
+        changed: called once for any number of events; with True where the scene was closed or another one imported.
         report: gets what it raises.
     """
 
-    def __init__(self, scene: Any, changed: Callable[[], None], report: Callable[[BaseException], None]) -> None:
+    def __init__(self, scene: Any, changed: Callable[[bool], None], report: Callable[[BaseException], None]) -> None:
         self._scene = scene
         self._changed = changed
         self.report = report
         self._segmentation: Any = None
         self._of_scene = Observers()
         self._of_segments = Observers()
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.connect("timeout()", self._tell)
-        for event in _SCENE_EVENTS:
+        self._timer = single_shot(self._tell)
+        self._renewed = False
+        for event in _NODE_EVENTS:
             self._of_scene.observe(scene, event, self._on_event)
+        for event in _RENEWING_EVENTS:
+            self._of_scene.observe(scene, event, self._on_renewed)
 
     def watch(self, segmentation_node: Any) -> None:
         """Follows the segments of a segmentation node, or of none."""
@@ -65,9 +61,14 @@ class SceneWatch:
     def _on_event(self, _caller: Any, _event: str) -> None:
         self._timer.start()
 
+    def _on_renewed(self, _caller: Any, _event: str) -> None:
+        self._renewed = True
+        self._timer.start()
+
     @slot
     def _tell(self) -> None:
         if self._scene.IsBatchProcessing():
             self._timer.start()
         else:
-            self._changed()
+            renewed, self._renewed = self._renewed, False
+            self._changed(renewed)

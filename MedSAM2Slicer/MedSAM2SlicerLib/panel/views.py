@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import qt
 from vtk import vtkCommand
 
 from MedSAM2Lib.types import Axis, SliceKey
 from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.panel.soon import single_shot
 from MedSAM2SlicerLib.scene.geometry import ijk_to_ras
 from MedSAM2SlicerLib.scene.nodes import Observers
 from MedSAM2SlicerLib.scene.view_places import slice_index_of
@@ -29,10 +29,7 @@ class SlicesInView:
         self.report = report
         self._moved = moved
         self._observers = Observers()
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(0)
-        self._timer.connect("timeout()", self._tell)
+        self._timer = single_shot(self._tell)
 
     def start(self) -> None:
         """Follows the views that there are now."""

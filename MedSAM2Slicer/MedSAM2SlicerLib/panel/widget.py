@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import qt
 import slicer
 
 from MedSAM2SlicerLib import application
@@ -22,6 +21,7 @@ from MedSAM2SlicerLib.panel.reviewing import ReviewingSection
 from MedSAM2SlicerLib.panel.scene_watch import SceneWatch
 from MedSAM2SlicerLib.panel.selection import Selection, shown_volume
 from MedSAM2SlicerLib.panel.shortcuts import Shortcuts
+from MedSAM2SlicerLib.panel.soon import single_shot
 from MedSAM2SlicerLib.panel.status_line import StatusLine
 from MedSAM2SlicerLib.panel.ticker import QtTicker
 from MedSAM2SlicerLib.panel.user_settings import UserSettings
@@ -32,6 +32,9 @@ from MedSAM2SlicerLib.session.ports import EngineFactory
 from MedSAM2SlicerLib.session.scene_parts import MrmlScene
 from MedSAM2SlicerLib.session.state import SessionState
 from MedSAM2SlicerLib.session.worker import Worker
+
+PAUSE_MS = 400
+"""How long nothing is drawn before what was drawn is looked at."""
 
 
 def default_engine_factory(settings: UserSettings) -> EngineFactory:
@@ -90,11 +93,8 @@ class MedSAM2Panel:
         self.shortcuts = Shortcuts(application.main_window(), self._keys())
         self.editing.activity_changed = self.shortcuts.step_aside
         self.editing.segment_chosen = self._on_segment_of_editor
-        self._watch = SceneWatch(self.scene, self.refresh, self.report)
-        self._edits_timer = qt.QTimer()
-        self._edits_timer.setSingleShot(True)
-        self._edits_timer.setInterval(400)
-        self._edits_timer.connect("timeout()", self._look_at_edits)
+        self._watch = SceneWatch(self.scene, self._on_scene, self.report)
+        self._edits_timer = single_shot(self._look_at_edits, PAUSE_MS)
         self.pages = Pages(self)
         self.widget.setMRMLScene(self.scene)
         layout = application.layout_manager()
@@ -117,16 +117,10 @@ class MedSAM2Panel:
     def enter(self) -> None:
         """The module is opened: keys, clicks, and what the scene was saved with."""
         self._entered = True
-        parameters = self.selection.parameters
-        self.propagating.take_options()
-        if not parameters.tool:
-            parameters.tool = "point"
         self._follow_views()
         self.shortcuts.install()
         self.editing.enter()
-        self._adopt_shown_volume()
-        self.refresh()
-        self.selection.open_again()
+        self._begin()
 
     @slot
     def exit(self) -> None:
@@ -196,6 +190,22 @@ class MedSAM2Panel:
             self.propagating.stop()
         else:
             self.prompting.latch(Tool())
+
+    def _begin(self) -> None:
+        """With what the scene remembers: options, what is chosen, a tool in hand."""
+        self.propagating.take_options()
+        if not self.selection.parameters.tool:
+            self.selection.parameters.tool = "point"
+        self.refresh()
+        self.selection.open_again()
+
+    def _on_scene(self, renewed: bool) -> None:
+        """Something came or went; ``renewed``: the scene was closed, or another one came into it."""
+        if renewed and self._entered:
+            self.editing.enter()
+            self._begin()
+        else:
+            self.refresh()
 
     def _after_fix(self) -> None:
         self.refresh()
