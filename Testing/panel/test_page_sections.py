@@ -99,3 +99,19 @@ def test_the_device_page_measures_the_engine_that_the_panel_uses(bench: PanelBen
     testing.wait_until(lambda: find(bench, "DeviceMeasureButton").enabled)
     assert len(bench.choices) == 1
     assert find(bench, "DeviceSaidLabel").text.startswith("Measured: ")
+
+
+def test_while_something_is_missing_setup_is_first_and_open(bench: PanelBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MedSAM2SlicerLib.panel.widget import MedSAM2Panel
+    from MedSAM2SlicerLib.setup import dependencies
+
+    state = dependencies.dependency_state(installed=lambda name: None)
+    monkeypatch.setattr(dependencies, "dependency_state", lambda: state)
+    panel = MedSAM2Panel(lambda choice: None)
+    try:
+        setup, memory = panel.pages.setup.widget.parent(), panel.pages.memory.widget.parent()
+        layout = panel.ui.pagesLayout
+        assert not setup.collapsed and memory.collapsed
+        assert layout.indexOf(setup) < layout.indexOf(memory)
+    finally:
+        panel.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Pages:
-    """Makes the pages and adds them to a panel.
+    """Makes the pages and adds them to a panel; while something is missing, Setup is first and open.
 
     Args:
         panel: the panel; its session, settings and views serve the pages.
@@ -37,8 +37,11 @@ class Pages:
         self.setup = SetupPage(PackageInstaller(), panel.refresh, report)
         cases = Cases(lambda: panel.selection, lambda: panel.state.window, panel.controller.settle)
         self.training = TrainingPage(cases, settings, report)
-        for page in (self.memory, self.training, self.models, self.device, self.setup):
+        rest = (self.memory, self.training, self.models, self.device)
+        for page in (*rest, self.setup) if self.setup.ready else (self.setup, *rest):
             panel.add_page(page)
+        if not self.setup.ready:
+            self.setup.widget.parent().collapsed = False
 
     def show_slice_in_view(self) -> None:
         """The views show another slice."""
