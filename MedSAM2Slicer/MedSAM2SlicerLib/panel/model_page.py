@@ -177,11 +177,15 @@ class ModelPage:
     def _pressed_use(self) -> None:
         chosen = self._chosen()
         if chosen is not None:
-            self._choose(chosen.entry.name)
+            self._take(chosen.entry.name)
 
     @slot
     def _pressed_use_own(self) -> None:
-        self._choose(self._own.currentPath.strip())
+        self._take(self._own.currentPath.strip())
+
+    def _take(self, name: str) -> None:
+        self._choose(name)
+        self._said.setText(_("{name} is used from the next prompt on.").format(name=name))
 
     @slot
     def _pressed_remove(self) -> None:
