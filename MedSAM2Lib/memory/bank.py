@@ -20,8 +20,8 @@ class MemoryEntry:
     """What is remembered of one object on one slice.
 
     ``map`` is the memory encoder's output [1, Cm, H, W], bf16 as published. ``pointer`` is the object pointer [1, C].
-    ``embedding`` is the slice's raw top feature map [1, C, H, W], for banks that compare slices by content; it is
-    ``None`` for banks that do not (see ``MemoryBank.needs_embeddings``).
+    ``embedding`` is the slice's raw top feature map [1, C, H, W], bf16 as a rule, for banks that compare slices by
+    content; it is ``None`` for banks that do not (see ``MemoryBank.needs_embeddings``).
     """
 
     slice_index: int

@@ -211,7 +211,7 @@ class TrackingSession(SegmentationSession):
         return session_state(only, volume, self.view.window, self.stop, self._made_with())
 
     def restore_object(self, object_id: int, state: dict[str, Any]) -> None:
-        """An object is what ``object_state`` said of it; all others, window and stop rule stay. Raises as ``restore``."""
+        """An object is what ``object_state`` said of it; all others and the window stay. Raises as ``restore``."""
         self._object(object_id)
         taken = read_state(state, self.view.volume, self._checksum, self._made_with(), self._tracks)
         if object_id not in taken.objects:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from MedSAM2Lib.memory.bank import BankState, Direction, MemoryBank, MemoryEntry, MemoryQuery, MemorySelection
@@ -150,5 +151,10 @@ class Tracker:
             pointer=record.pointer,
             predicted_iou=record.predicted_iou,
             object_score=record.object_score,
-            embedding=features.top if self.bank.needs_embeddings else None,
+            embedding=_own_copy(features.top) if self.bank.needs_embeddings else None,
         )
+
+
+def _own_copy(embedding: Tensor) -> Tensor:
+    """In bf16, as maps are kept: a view of the cached features would hold all of the slice's, beyond their budget."""
+    return embedding.to(torch.bfloat16, copy=True)
