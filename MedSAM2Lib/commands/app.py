@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from MedSAM2Lib.commands.prompt_options import PromptAction
+from MedSAM2Lib.volume.intensity import CT_PRESETS
 
 EPILOG = """
 examples on the phantom that `medsam2 demo` makes
@@ -79,4 +80,11 @@ def _add_tracking_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--orientations", choices=("1", "3", "auto"), help="axes to look along")
     group.add_argument("--memory", choices=("temporal", "self-sorting", "key-slice"), help="what a slice is shown")
     group.add_argument("--range", metavar="A,B|all", help="first and last slice along --axis")
+    group.add_argument(
+        "--window",
+        default="auto",
+        metavar="LOW,HIGH|PRESET|auto|display",
+        help="grey values shown as black and white, to you and to the model; or for CT " + ", ".join(CT_PRESETS) + "; "
+        "display: as Slicer shows the volume by itself; default auto: as `medsam2 segment`",
+    )
     group.add_argument("--model", help="name from `medsam2 models list`, or a checkpoint")

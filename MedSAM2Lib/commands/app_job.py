@@ -19,6 +19,7 @@ from MedSAM2Lib.commands.prompt_options import NamedObject, objects_from
 from MedSAM2Lib.commands.segment import parse_range
 from MedSAM2Lib.errors import InputError, VolumeError
 from MedSAM2Lib.types import BoolArray, BoxPrompt, PointPrompt, Prompt
+from MedSAM2Lib.volume.intensity import parse_window
 from MedSAM2Lib.volume.io import read_volume
 
 EXIT_PANEL_FAILED = 3
@@ -54,6 +55,7 @@ def job_of(options: argparse.Namespace) -> dict[str, Any]:
         "memory": options.memory,
         "axis": options.axis,
         "range": "all" if options.range == "all" else parse_range(options.range),
+        "window": _window(options.window),
         "model": options.model,
         "save": _absolute(options.save),
         "screenshot": _absolute(options.screenshot),
@@ -85,6 +87,14 @@ def _check_volume(options: argparse.Namespace, named: Sequence[NamedObject]) -> 
         raise InputError("E_NO_PROMPT", "Nothing to propagate: give at least one --point or --box.")
     if not re.fullmatch(r"[1-9]\d{2,3}x[1-9]\d{2,3}", options.size):
         raise InputError("E_APP_SIZE", "--size '{size}' is not of the form 1400x900.", size=options.size)
+
+
+def _window(text: str) -> list[float] | str:
+    """``auto``, ``display``, or low and high."""
+    if text in ("auto", "display"):
+        return text
+    window = parse_window(text)
+    return [window.low, window.high]
 
 
 def _grid_of(path: Path) -> list[list[float]] | None:

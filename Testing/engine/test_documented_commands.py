@@ -12,13 +12,13 @@ import SimpleITK as sitk
 from PIL import Image
 
 from MedSAM2Lib.cli import build_parser, joined_negatives, main
-from MedSAM2Lib.commands import evaluate, imageset, segment, train
+from MedSAM2Lib.commands import app, evaluate, imageset, segment, train
 from MedSAM2Lib.commands.batch_file import read_cases
 from MedSAM2Lib.evaluation.metrics import dice
 from MedSAM2Lib.evaluation.phantom import make_phantom
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-HELP = segment.EPILOG + imageset.EPILOG + evaluate.EPILOG + train.EPILOG
+HELP = segment.EPILOG + imageset.EPILOG + evaluate.EPILOG + train.EPILOG + app.EPILOG
 COMMANDS = sorted(
     {
         *re.findall(r"^ +(?:\.venv/bin/)?medsam2 (.+)$", README + HELP, re.MULTILINE),

@@ -38,7 +38,9 @@ def prompts_of(bench: PanelBench) -> list[Any]:
 def job(**options: Any) -> str:
     """The JSON that the command hands over; nothing is asked for but what is given."""
     nothing = dict.fromkeys(("volume", "ijk_to_lps", "orientations", "memory", "range", "model", "save", "screenshot"))
-    return json.dumps({**nothing, "objects": [], "axis": "k", "propagate": False, "quit": False, **options})
+    return json.dumps(
+        {**nothing, "objects": [], "axis": "k", "window": "display", "propagate": False, "quit": False, **options}
+    )
 
 
 def point(ijk: tuple[float, ...], axis: str = "k", positive: bool = True) -> dict[str, Any]:
@@ -129,11 +131,30 @@ def test_coordinates_of_a_file_that_slicer_mirrors_are_found_again(bench: PanelB
     assert bench.state.range == (10, 20)
 
 
-def test_a_preview_is_in_the_scene_that_is_saved(bench: PanelBench, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("window", "shown"), [([-50, 150], (-50.0, 150.0)), ("auto", (-160.0, 240.0))])
+def test_the_window_that_was_asked_for_is_shown_and_given_to_the_engine(
+    bench: PanelBench, window: Any, shown: tuple[float, float]
+) -> None:
+    from MedSAM2SlicerLib.panel.app_run import run
+
+    volume = bench.show(ORGAN)
+    slicer.util.arrayFromVolume(volume)[:2] = -1000  # the air by which a CT is known
+    run(job(objects=[{"name": "", "prompts": [point(MIDDLE)]}], window=window))
+    display = volume.GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == shown
+    assert bench.choices[-1].window == shown
+
+
+def test_a_preview_is_in_the_scene_that_is_saved(
+    bench: PanelBench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from MedSAM2SlicerLib.panel.app_run import run
 
     bench.show(ORGAN)
-    run(job(objects=[{"name": "", "prompts": [point(MIDDLE)]}], save=str(tmp_path / "out.mrb")))
+    objects = [{"name": "organ", "prompts": [point(MIDDLE)]}]
+    run(job(objects=objects))
+    assert "organ: 0 voxels in the segment; a preview on 1 slices is not in it yet" in capsys.readouterr().out
+    run(job(save=str(tmp_path / "out.mrb")))
     assert np.array_equal(bench.voxels()[12], bench.expected_slice(middle_point()))
     assert bench.voxels().sum() == bench.voxels()[12].sum() > 0
 

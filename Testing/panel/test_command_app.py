@@ -105,6 +105,7 @@ def test_without_the_packages_it_says_which_command_installs_them(
         (["--save", "out.nrrd"], "--save out.nrrd must end in .mrb"),
         (["--screenshot", "out.jpg"], "--screenshot out.jpg must end in .png"),
         (["--save", "no/such/folder/out.mrb"], "make"),
+        (["--window", "nice"], "The window 'nice' is neither LOW,HIGH"),
         (["--size", "big"], "--size 'big' is not of the form 1400x900"),
     ],
 )

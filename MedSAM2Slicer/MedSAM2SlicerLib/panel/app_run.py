@@ -16,10 +16,12 @@ import slicer
 
 from MedSAM2Lib.errors import InputError, MedSAM2Error, OutputError
 from MedSAM2Lib.types import IJK, Axis, BoxPrompt, PointPrompt, ijk_position
+from MedSAM2Lib.volume.intensity import automatic_window
+from MedSAM2Lib.volume.volume import replace_non_finite
 from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.hands import Hands
 from MedSAM2SlicerLib.panel.propagating import MEMORIES, ORIENTATIONS
-from MedSAM2SlicerLib.scene.geometry import ras_to_ijk
+from MedSAM2SlicerLib.scene.geometry import ras_to_ijk, volume_data
 from MedSAM2SlicerLib.scene.nodes import nodes_of
 from MedSAM2SlicerLib.scene.segments import segment_mask, segment_name
 
@@ -32,7 +34,8 @@ class AppJob:
     """The command's options; ``objects`` are names, empty where none was given, with their prompts.
 
     ``range`` is first and last slice along ``axis``, or ``"all"``, or None for the panel's own. ``ijk_to_lps`` is the
-    grid that they count in, rows of a 4x4 matrix; None where that is the volume node's own.
+    grid that they count in, rows of a 4x4 matrix; None where that is the volume node's own. ``window`` is low and high,
+    ``"auto"`` for what the engine finds best, or ``"display"`` for what Slicer shows by itself.
     """
 
     volume: str | None
@@ -43,6 +46,7 @@ class AppJob:
     memory: str | None
     axis: Axis
     range: tuple[int, int] | str | None
+    window: tuple[float, float] | str
     model: str | None
     save: str | None
     screenshot: str | None
@@ -79,17 +83,23 @@ class AppRun:
         self._job = job
         self._panel = slicer.util.getModuleWidget("MedSAM2Slicer").panel
         self._hands = Hands(self._panel)
+        self._touched: list[tuple[Any, str]] = []
 
     def do(self) -> None:
         """Everything that was asked for, in the order a user would do it. Raises MedSAM2Error."""
         self._set_options()
         if self._job.volume is not None:
             self._open(Path(self._job.volume))
+        if self._panel.selection.volume is not None:
+            self._set_window(self._panel.selection.volume)
         for name, prompts in self._job.objects:
             self._segment(name, prompts)
         if self._job.save is not None:
             self._panel.controller.settle("before the scene was saved", wait=True)
             self._hands.wait()
+        for segmentation, segment_id in self._touched:
+            self._report(segmentation, segment_id)
+        if self._job.save is not None:
             save_scene(Path(self._job.save))
             print(f"saved: {self._job.save}", flush=True)
         if self._job.screenshot is not None:
@@ -141,7 +151,9 @@ class AppRun:
         if self._job.propagate:
             hands.press("propagateButton")
         self._panel.views.show_voxel(selection.volume, self._in_node(_inside(prompts[0])))
-        self._report()
+        self._touched.append((selection.segmentation, selection.segment_id))
+        for notice in self._panel.state.notices:
+            print(notice, file=sys.stderr, flush=True)
 
     def _set_range(self) -> None:
         if self._job.range == "all":
@@ -164,14 +176,26 @@ class AppRun:
             i, j, k = (round(value, 3) for value in ras_to_ijk(self._panel.selection.volume, (-x, -y, z)))
         return i, j, k
 
-    def _report(self) -> None:
-        selection = self._panel.selection
-        voxels = int(segment_mask(selection.segmentation, selection.segment_id, selection.volume).sum())
-        print(
-            f"{segment_name(selection.segmentation, selection.segment_id)}: {voxels} voxels in the segment", flush=True
-        )
-        for notice in self._panel.state.notices:
-            print(notice, file=sys.stderr, flush=True)
+    def _set_window(self, volume: Any) -> None:
+        """Sets the window as a user would before the first prompt; the panel takes it from the display then."""
+        if self._job.window == "display":
+            return
+        if self._job.window == "auto":
+            window = automatic_window(replace_non_finite(volume_data(volume))[0])
+            low, high = window.low, window.high
+        else:
+            low, high = self._job.window
+        display = volume.GetDisplayNode()
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(low, high)
+        slicer.app.processEvents()
+
+    def _report(self, segmentation: Any, segment_id: str) -> None:
+        name = segment_name(segmentation, segment_id)
+        voxels = int(segment_mask(segmentation, segment_id, self._panel.selection.volume).sum())
+        count = len(self._panel.state.previewed) if segment_id == self._panel.selection.segment_id else 0
+        preview = f"; a preview on {count} slices is not in it yet" if count else ""
+        print(f"{name}: {voxels} voxels in the segment{preview}", flush=True)
 
 
 def save_scene(path: Path) -> None:
