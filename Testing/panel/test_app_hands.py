@@ -177,7 +177,7 @@ def test_a_volume_that_is_none_and_a_prompt_outside_are_said_and_nothing_is_save
 
 
 def test_a_folder_that_has_gone_is_said_and_leaves_nothing(bench: PanelBench, tmp_path: Path) -> None:
-    from MedSAM2SlicerLib.panel.app_run import save_scene, save_screenshot
+    from MedSAM2SlicerLib.panel.outcome_files import save_scene, save_screenshot
 
     for save, name in ((save_scene, "out.mrb"), (save_screenshot, "out.png")):
         with pytest.raises(MedSAM2Error) as refused:

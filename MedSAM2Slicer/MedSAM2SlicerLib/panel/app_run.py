@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,12 @@ from typing import Any
 import numpy as np
 import slicer
 
-from MedSAM2Lib.errors import InputError, MedSAM2Error, OutputError
+from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.types import IJK, Axis, BoxPrompt, PointPrompt, ijk_position
 from MedSAM2Lib.volume.intensity import automatic_window
 from MedSAM2Lib.volume.volume import replace_non_finite
-from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.hands import Hands
+from MedSAM2SlicerLib.panel.outcome_files import save_scene, save_screenshot
 from MedSAM2SlicerLib.panel.propagating import MEMORIES, ORIENTATIONS
 from MedSAM2SlicerLib.scene.geometry import ras_to_ijk, volume_data
 from MedSAM2SlicerLib.scene.nodes import nodes_of
@@ -196,48 +194,6 @@ class AppRun:
         count = len(self._panel.state.previewed) if segment_id == self._panel.selection.segment_id else 0
         preview = f"; a preview on {count} slices is not in it yet" if count else ""
         print(f"{name}: {voxels} voxels in the segment{preview}", flush=True)
-
-
-def save_scene(path: Path) -> None:
-    """Writes the scene as an MRB that appears whole or not at all. Raises OutputError."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.resolve().parent))
-    except OSError as error:
-        raise _not_written(path, error.strerror) from error
-    try:
-        if not slicer.util.saveScene(str(folder / path.name), properties={}):
-            raise _not_written(path, "the scene could not be stored")
-        (folder / path.name).replace(path)
-    except OSError as error:
-        raise _not_written(path, error.strerror) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def save_screenshot(path: Path) -> None:
-    """Writes the main window, views included, as a PNG. Raises OutputError."""
-    for view in application.slice_views():
-        view.widget.forceRender()
-    layout = application.layout_manager()
-    for place in range(layout.threeDViewCount):
-        layout.threeDWidget(place).threeDView().forceRender()
-    slicer.app.processEvents()
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        if not application.main_window().grab().save(str(partial), "PNG"):
-            raise _not_written(path, "the picture could not be stored")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _not_written(path: Path, reason: str | None) -> OutputError:
-    return OutputError(
-        "E_OUT_WRITE",
-        "{path} could not be written ({reason}): check the free space and your permissions, or choose another place.",
-        path=path,
-        reason=reason,
-    )
 
 
 def _inside(prompt: PointPrompt | BoxPrompt) -> IJK:
