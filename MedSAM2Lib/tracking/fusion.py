@@ -48,23 +48,38 @@ class _Mean:
     weights: FloatArray
     values: FloatArray
     deviation: FloatArray
+    words: int = 0
 
     @staticmethod
     def of_nothing(shape: tuple[int, int, int]) -> _Mean:
-        return _Mean(*(np.zeros(shape, dtype=np.float32) for _ in range(3)))
+        weights, values, deviation = (np.zeros(shape, dtype=np.float32) for _ in range(3))
+        return _Mean(weights, values, deviation)
 
     def add(self, probability: FloatArray, weight: FloatArray) -> None:
+        """Takes in one orientation; ``weight`` is the mean's own from now on."""
+        self.words += 1
+        if self.words == 1:
+            self.weights, self.values = weight, np.where(weight > 0, probability, np.float32(0.0))
+            return
         self.weights += weight
         step = probability - self.values
         share = np.divide(weight, self.weights, out=np.zeros_like(weight), where=self.weights > 0)
-        self.values += share * step
-        self.deviation += weight * step * (probability - self.values)
+        share *= step
+        self.values += share
+        step *= weight
+        step *= probability - self.values
+        self.deviation += step
 
     @property
     def disagreement(self) -> FloatArray:
         """Twice the standard deviation: 1 where equally weighty words are 0 and 1."""
+        if self.words < 2:
+            return np.zeros_like(self.weights)
         variance = np.divide(self.deviation, self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
-        return np.asarray(2 * np.sqrt(np.maximum(variance, 0.0)))
+        np.maximum(variance, 0.0, out=variance)
+        np.sqrt(variance, out=variance)
+        variance *= 2
+        return variance
 
 
 def fused_slab(

@@ -91,13 +91,15 @@ def test_the_history_keeps_a_limit_and_drops_redo_on_something_new() -> None:
 
 @dataclass
 class Remembering:
-    """A session that tells its state as an array of a size."""
+    """A session whose state is one array of its own and one that never changes, of 1000 bytes each."""
 
-    size: int = 1000
     restored: list[dict[str, Any]] = field(default_factory=list)
 
+    told: int = 0
+
     def object_state(self, object_id: int) -> dict[str, Any]:
-        return {"shared": [{"logits": np.zeros(self.size, dtype=np.uint8)}]}
+        self.told += 1
+        return {"shared": [{"type": "SliceRecord"}, np.full(1000, self.told, np.uint8), np.zeros(1000, np.uint8)]}
 
     def restore_object(self, object_id: int, state: dict[str, Any]) -> None:
         if object_id == 13:
@@ -106,13 +108,14 @@ class Remembering:
 
 
 def test_what_the_engine_knew_is_kept_within_a_budget_and_the_oldest_goes_first() -> None:
-    store, session = KnowledgeStore(budget=2500), Remembering()
+    store, session = KnowledgeStore(budget=3500), Remembering()
     for token in (1, 2, 3):
         store.keep(token, session, Known(1))  # type: ignore[arg-type]
-    assert store.bytes == 2000
+    assert store.bytes == 3000
     assert store.take(1, session, Known(1)) is None  # type: ignore[arg-type]
     assert store.take(3, session, Known(1)) is not None  # type: ignore[arg-type]
-    assert len(session.restored) == 1
+    (state,) = session.restored
+    assert [int(array[0]) for array in state["shared"][1:]] == [3, 0]
     store.retain([])
     assert store.bytes == 0
 

@@ -1,11 +1,18 @@
-"""What the engine knew at moments of the history, so that undo costs no new propagation; within a budget of bytes."""
+"""What the engine knew at moments of the history, so that undo costs no new propagation; within a budget of bytes.
+
+Moments differ in few slices. An array that an earlier moment has kept already is kept once.
+"""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import InputError
 from MedSAM2SlicerLib.session.ports import EngineSession, Rememberable
@@ -14,13 +21,17 @@ if TYPE_CHECKING:
     from MedSAM2SlicerLib.session.engine_side import Known
 
 BUDGET_BYTES = 512 * 2**20
+Mark = tuple[tuple[int, ...], str, int]
+"""Shape, kind and check sum of an array."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
+    """What was known; ``arrays`` are those of the state, each by its mark."""
+
     known: Known
     state: dict[str, Any]
-    bytes: int
+    arrays: dict[Mark, NDArray]
 
 
 class KnowledgeStore:
@@ -32,17 +43,17 @@ class KnowledgeStore:
 
     @property
     def bytes(self) -> int:
-        """Memory in use."""
-        return sum(one.bytes for one in self._kept.values())
+        """Memory in use; an array that several moments share counts once."""
+        arrays = {id(array): array.nbytes for one in self._kept.values() for array in one.arrays.values()}
+        return sum(arrays.values())
 
     def keep(self, token: int, session: EngineSession, known: Known | None) -> None:
         """Keeps what a session knows of a segment; nothing where there is nothing, or the session cannot tell."""
         if known is None or not isinstance(session, Rememberable):
             return
-        state = session.object_state(known.object_id)
         own = copy(known)
         own.prompts = list(known.prompts)
-        self._kept[token] = _Kept(own, state, _size(state))
+        self._kept[token] = self._sharing(own, session.object_state(known.object_id))
         while self.bytes > self._budget and len(self._kept) > 1:
             del self._kept[min(self._kept)]
 
@@ -67,11 +78,20 @@ class KnowledgeStore:
     def clear(self) -> None:
         self._kept = {}
 
+    def _sharing(self, known: Known, state: dict[str, Any]) -> _Kept:
+        """The state with arrays of earlier moments in place of equal ones; a state holds its arrays in one list."""
+        earlier = {mark: array for one in self._kept.values() for mark, array in one.arrays.items()}
+        arrays: dict[Mark, NDArray] = {}
+        shared = []
+        for value in state["shared"]:
+            if isinstance(value, np.ndarray):
+                mark = _mark(value)
+                same = arrays.get(mark, earlier.get(mark))
+                value = same if same is not None and np.array_equal(same, value) else value
+                arrays[mark] = value
+            shared.append(value)
+        return _Kept(known, {**state, "shared": shared}, arrays)
 
-def _size(value: Any) -> int:
-    """Bytes of all arrays in plain data."""
-    if isinstance(value, dict):
-        return sum(map(_size, value.values()))
-    if isinstance(value, (list, tuple)):
-        return sum(map(_size, value))
-    return int(getattr(value, "nbytes", 0))
+
+def _mark(array: NDArray) -> Mark:
+    return array.shape, array.dtype.str, zlib.crc32(np.ascontiguousarray(array).tobytes())
