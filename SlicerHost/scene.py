@@ -77,13 +77,24 @@ def add_remote_io(scene: Any, application_logic: Any) -> Any:
 
 
 def keep_subject_hierarchy(scene: Any) -> None:
-    """Give every volume, segmentation, markups and transform node its item, as Slicer's plugins do."""
+    """Give every volume, segmentation, markups and transform node an item while it is there, as Slicer does."""
+    scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, _add_item)
+    scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, _remove_item)
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def on_added(_scene: Any, _event: str, node: Any) -> None:
-        if any(node.IsA(kind) for kind in IN_SUBJECT_HIERARCHY) and not node.GetHideFromEditors():
-            hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-            if not scene.IsImporting() and not hierarchy.GetItemByDataNode(node):
-                hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
-    scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
+# Functions of the module, since a dying scene may call them while Python takes closures apart, and then without itself.
+@vtk.calldata_type(vtk.VTK_OBJECT)
+def _add_item(scene: Any, _event: str, node: Any) -> None:
+    if any(node.IsA(kind) for kind in IN_SUBJECT_HIERARCHY) and not node.GetHideFromEditors():
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        if not scene.IsImporting() and not hierarchy.GetItemByDataNode(node):
+            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+
+
+@vtk.calldata_type(vtk.VTK_OBJECT)
+def _remove_item(scene: Any, _event: str, node: Any) -> None:
+    if scene is None or scene.IsClosing() or not any(node.IsA(kind) for kind in IN_SUBJECT_HIERARCHY):
+        return
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if hierarchy.GetItemByDataNode(node):
+        hierarchy.RemoveItem(hierarchy.GetItemByDataNode(node), False, False)

@@ -14,7 +14,8 @@ from MedSAM2SlicerLib.scene.geometry import as_vtk
 from MedSAM2SlicerLib.scene.grids import create_segmentation
 from MedSAM2SlicerLib.scene.nodes import nodes_of
 from MedSAM2SlicerLib.scene.segments import add_segment
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from MedSAM2SlicerLib.scene.voxels import bounding_box, oriented_image
+from vtk.util.numpy_support import numpy_to_vtk
 
 from MedSAM2Lib.types import BoolArray
 
@@ -108,14 +109,9 @@ def block(shape: Sequence[int], k: slice, j: slice, i: slice) -> BoolArray:
 
 def paint(segmentation: Any, segment_id: str, mask: BoolArray, volume: Any, erase: bool = False) -> None:
     """What the Segment Editor's brush does: an edit by Slicer's own logic with its default settings."""
-    k, j, i = mask.shape
-    image = slicer.vtkOrientedImageData()
-    image.SetExtent(0, i - 1, 0, j - 1, 0, k - 1)
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    vtk_to_numpy(image.GetPointData().GetScalars())[:] = mask.ravel()
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    image.SetGeometryFromImageToWorldMatrix(matrix)
+    box = bounding_box(mask)
+    assert box is not None
+    image = oriented_image(mask[box], box, volume)
     logic = slicer.vtkSlicerSegmentEditorLogic()
     logic.SetSegmentEditorNode(slicer.vtkMRMLSegmentEditorNode())
     mode = logic.ModificationModeRemove if erase else logic.ModificationModeAdd

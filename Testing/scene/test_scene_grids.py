@@ -22,6 +22,7 @@ from MedSAM2SlicerLib.scene.segments import LABELMAP, add_segment, labelmap_of, 
 from vtk.util.numpy_support import vtk_to_numpy
 
 from MedSAM2Lib.errors import InputError
+from SlicerHost.scene import start_core
 from Testing.scene.ground import (
     SHAPE,
     add_bent_transform,
@@ -132,8 +133,8 @@ def test_a_segmentation_under_a_bent_transform_is_refused(scene: Any, volume: An
 def test_a_converted_segment_is_the_original_looked_up_at_every_voxel(
     turn: Any, flip: Any, seed: int, transformed: bool
 ) -> None:
-    scene = slicer.vtkMRMLScene()
-    slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(scene)
+    core = start_core()
+    scene = core.scene
     random = np.random.default_rng(seed)
     other = add_volume(scene, (7, 8, 6), rigid(turn, (1.1, 0.9, 2.3), random.uniform(-4, 4, 3), flip), "other")
     segmentation, liver, kidney = two_touching_segments(scene, other)

@@ -15,6 +15,7 @@ from MedSAM2SlicerLib.scene.prompts import PromptStore
 
 from MedSAM2Lib.errors import InputError, PromptError
 from MedSAM2Lib.types import AXES, Axis, BoxPrompt, MaskPrompt, PointPrompt, SliceKey, ijk_position
+from SlicerHost.scene import start_core
 from Testing.scene.ground import OBLIQUE, add_transform, add_volume, rigid, two_touching_segments
 from Testing.scene.test_scene_geometry import angles, flips, spacings, voxels
 
@@ -50,8 +51,8 @@ def ground(scene: Any, volume: Any) -> Ground:
 def test_prompts_come_back_from_their_marks_to_the_voxel_under_any_geometry(
     turn: Any, spacing: Any, flip: Any, moved: Any, first: Any, last: Any, axis: Axis
 ) -> None:
-    scene = slicer.vtkMRMLScene()
-    slicer.vtkSlicerMarkupsLogic().SetMRMLScene(scene)
+    core = start_core()
+    scene = core.scene
     volume = add_volume(scene, ijk_to_ras=rigid(turn, spacing, (7, -8, 9), flip))
     volume.SetAndObserveTransformNodeID(add_transform(scene, rigid(moved, (1, 1, 1), (1, 2, 3), (1, 1, 1))).GetID())
     ground = Ground(scene, volume)
@@ -159,6 +160,16 @@ def test_own_writes_are_never_reported(ground: Ground) -> None:
     assert ground.seen == []
     assert not nodes_of(ground.scene, "vtkMRMLMarkupsNode")
     assert not nodes_of(ground.scene, "vtkMRMLMarkupsDisplayNode")
+
+
+def test_prompts_that_are_gone_leave_no_item_in_the_subject_hierarchy(ground: Ground) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(ground.scene)
+    items = hierarchy.GetNumberOfItems()
+    ground.store.add(ground.liver, PointPrompt((1, 2, 3)))
+    ground.store.add(ground.liver, BoxPrompt((2, 3, 4), (8, 5, 4)))
+    assert hierarchy.GetNumberOfItems() == items + 2
+    ground.store.clear(ground.liver)
+    assert hierarchy.GetNumberOfItems() == items
 
 
 def test_restoring_brings_back_prompts_keyframes_and_ids(ground: Ground) -> None:

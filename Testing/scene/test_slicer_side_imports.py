@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "export": {"scene", "resources", VOLUME, "MedSAM2Lib.dicom", "slicer", "vtk", "numpy"},
     "panel": {
         *("session", "export", "setup", "scene", "parameters", "application", "resources"),
-        *("MedSAM2Lib.weights.catalogue", "qt", "ctk", "slicer", "vtk", "numpy"),
+        *(VOLUME, "MedSAM2Lib.weights.catalogue", "qt", "ctk", "slicer", "vtk", "numpy"),
     },
     "setup": {
         *("session", "application", "resources", VOLUME),
