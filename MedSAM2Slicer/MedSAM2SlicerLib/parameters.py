@@ -24,7 +24,7 @@ _VOLUME_ROLE, _SEGMENTATION_ROLE = "medsam2Volume", "medsam2Segmentation"
 class Parameters:
     """Typed access to a parameter node. Setting a value to what it is changes nothing and calls nothing.
 
-    ``changed`` is called after any change, whoever made it. Raises InputError ``E_NODE_GONE`` once the node was deleted.
+    ``changed`` is called after any change, whoever made it. Raises InputError ``E_NODE_GONE`` for a deleted node.
     """
 
     def __init__(self, node: Any) -> None:

@@ -231,4 +231,6 @@ class Committer:
             inner = bounding_box(mask)
             if inner is not None:
                 image = oriented_image(mask[inner], moved(inner, change.box), self._volume)
-                self._logic.ModifySegmentByLabelmap(self._segmentation, change.segment_id, image, mode, True, False)
+                self._logic.ModifySegmentByLabelmap(
+                    self._segmentation, change.segment_id, image, mode, image.GetExtent(), True, False
+                )

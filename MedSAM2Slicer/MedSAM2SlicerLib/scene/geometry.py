@@ -111,7 +111,7 @@ def ijk_to_ras(volume_node: Any, ijk: Sequence[float]) -> tuple[float, float, fl
     return apply(ijk_to_world_matrix(volume_node), ijk)
 
 
-def ras_to_ijk(volume_node: Any, ras: Sequence[float]) -> IJK:
+def ras_to_ijk(volume_node: Any, ras: Sequence[float] | Matrix) -> IJK:
     """Voxel coordinates of a world position, neither rounded nor limited to the volume."""
     return apply(inverse(ijk_to_world_matrix(volume_node)), ras)
 
