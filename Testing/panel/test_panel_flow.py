@@ -146,3 +146,29 @@ def test_undo_and_redo_go_through_prompts_and_voxels_together(bench: PanelBench)
     bench.press(bench.ui.redoButton)
     assert np.array_equal(bench.voxels(), committed)
     assert not bench.ui.redoButton.enabled
+
+
+def test_a_preview_is_seen_in_the_views_and_no_longer_seen_when_it_is_gone(bench: PanelBench) -> None:
+    bench.show(ORGAN)
+    bench.panel.views.show_voxel(bench.volume, MIDDLE)
+    before = [picture_of(view) for view in ("Red", "Green")]
+    bench.click(MIDDLE)
+    first = picture_of("Red")
+    yellow = (first != before[0]).any(axis=-1) & (first[..., 2] < first[..., 0])
+    assert yellow.mean() > 0.1
+    bench.press(bench.ui.wholeButton)
+    bench.key(testing.Qt.Key.Key_Return, rest=False)
+    bench.rest(lambda: bench.state.progress is not None and bench.state.progress.done >= 12)
+    assert ((picture_of("Green") != before[1]).any(axis=-1)).mean() > 0.05
+    bench.key(testing.Qt.Key.Key_Escape)
+    bench.press(bench.ui.undoButton)
+    bench.press(bench.ui.undoButton)
+    assert np.array_equal(picture_of("Red"), before[0])
+
+
+def picture_of(name: str) -> Any:
+    """What a view shows, uint8 [rows, columns, red green blue]."""
+    testing.settle()
+    image = testing.slice_view(name).image()
+    rows, line = image.height(), image.bytesPerLine()
+    return np.array(image.constBits(), np.uint8).reshape(rows, line // 4, 4)[:, : image.width(), :3]

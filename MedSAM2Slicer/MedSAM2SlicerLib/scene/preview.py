@@ -74,7 +74,7 @@ class PreviewLayer:
         k, j, i = self.array.shape
         changed = box or (slice(0, k), slice(0, j), slice(0, i))
         self._marked = _union(self._marked, changed)
-        self._image.Modified()
+        self._tell_views()
 
     def clear(self) -> None:
         """Shows nothing."""
@@ -83,7 +83,7 @@ class PreviewLayer:
         self.array[self._marked] = 0
         self._marked = None
         if is_alive(self.node):
-            self._image.Modified()
+            self._tell_views()
 
     def bounds(self) -> tuple[int, int, int, int, int, int] | None:
         """Inclusive extents ``(i0, i1, j0, j1, k0, k1)`` of what is shown, or None."""
@@ -115,6 +115,11 @@ class PreviewLayer:
 
     def _require(self) -> Any:
         return require(self.node, "preview")
+
+    def _tell_views(self) -> None:
+        """The image alone is not heard of: the views draw again when the display has changed."""
+        self._image.Modified()
+        self.node.GetDisplayNode().Modified()
 
 
 def _scratch_node(scene: Any, volume_node: Any) -> Any:
