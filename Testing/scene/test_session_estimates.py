@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from MedSAM2SlicerLib.session.answers import Known
 from MedSAM2SlicerLib.session.corrections import edited_slices
-from MedSAM2SlicerLib.session.engine_side import Known
 from MedSAM2SlicerLib.session.estimates import Extent, SpeedBook, estimate, network_steps
 from MedSAM2SlicerLib.session.history import History, Step
 from MedSAM2SlicerLib.session.knowledge import KnowledgeStore

@@ -9,8 +9,8 @@ import numpy as np
 
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.types import Axis, BoolArray, Orientations, SliceKey, array_dimension
+from MedSAM2SlicerLib.session.answers import Gathered
 from MedSAM2SlicerLib.session.core import Core, Open, slice_box, text
-from MedSAM2SlicerLib.session.engine_side import Gathered
 from MedSAM2SlicerLib.session.history import Step
 from MedSAM2SlicerLib.session.ports import Box
 from MedSAM2SlicerLib.session.prompting import show_previews

@@ -8,8 +8,9 @@ from typing import Any
 
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.types import Axis, BoolArray, MaskPrompt, Prompt, SliceKey, array_dimension
+from MedSAM2SlicerLib.session.answers import Gathered, Telling, Wanted
 from MedSAM2SlicerLib.session.before import Kept
-from MedSAM2SlicerLib.session.engine_side import EngineSide, Gathered, Telling, Wanted
+from MedSAM2SlicerLib.session.engine_side import EngineSide
 from MedSAM2SlicerLib.session.estimates import Extent, SpeedBook
 from MedSAM2SlicerLib.session.history import History, Step
 from MedSAM2SlicerLib.session.ports import Box, EngineChoice, EngineFactory, Node, ReadyEngine, SceneParts, Ticker

@@ -6,21 +6,16 @@ Every method belongs to the worker thread, and nothing of the scene is touched h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from MedSAM2Lib.errors import PromptError
 from MedSAM2Lib.types import (
     Axis,
     BankView,
     BoolArray,
-    MaskPrompt,
     Orientations,
-    Prompt,
     PropagationRequest,
     SliceKey,
     SliceResult,
@@ -28,9 +23,9 @@ from MedSAM2Lib.types import (
     VolumeData,
     array_dimension,
 )
+from MedSAM2SlicerLib.session.answers import Gathered, Known, Previewed, Telling, Told, Tracked, Wanted
 from MedSAM2SlicerLib.session.knowledge import KnowledgeStore
 from MedSAM2SlicerLib.session.ports import (
-    Box,
     EngineChoice,
     EngineFactory,
     EngineSession,
@@ -39,78 +34,9 @@ from MedSAM2SlicerLib.session.ports import (
     ReadyEngine,
 )
 from MedSAM2SlicerLib.session.state import SliceTrust
+from MedSAM2SlicerLib.session.telling import Teller
 
 _SLAB = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """What the engine shall know of a segment: its name and its prompts, in the order they were made."""
-
-    segment_id: str
-    name: str
-    prompts: tuple[Prompt, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Telling:
-    """What the engine shall hear: what it knows now is kept under ``tokens``, then forgotten with ``forget``.
-
-    ``live`` are all tokens of the history: what others name is let go of.
-    """
-
-    wanted: Wanted
-    tokens: tuple[int, ...]
-    forget: bool
-    live: frozenset[int]
-
-
-@dataclass(frozen=True, eq=False)
-class Told:
-    """What became of prompts: those that a later one replaces, and those that do not fit, with the reason."""
-
-    replaced: tuple[Prompt, ...] = ()
-    rejected: tuple[tuple[Prompt, PromptError], ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Previewed:
-    """A prompted slice: its mask [rows, columns], what the engine thinks of it, and how long it took in seconds."""
-
-    key: SliceKey
-    mask: BoolArray
-    trust: SliceTrust
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Tracked:
-    """A slice of a propagation; ``remaining`` network steps are still to come on the axes it has reached."""
-
-    key: SliceKey
-    mask: BoolArray
-    trust: SliceTrust
-    remaining: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """What all orientations say of a part of the volume: ``mask`` and ``disagreement`` (uint8) have its shape."""
-
-    within: Box
-    mask: BoolArray
-    disagreement: NDArray[np.uint8]
-    trusts: dict[SliceKey, SliceTrust]
-    notices: tuple[str, ...]
-
-
-@dataclass
-class Known:
-    """What the engine has been told of a segment, and with which axis and orientations it was propagated."""
-
-    object_id: int
-    prompts: list[Prompt] = field(default_factory=list)
-    asked: tuple[Axis, Orientations] | None = None
 
 
 class EngineSide:
@@ -153,17 +79,7 @@ class EngineSide:
             self.remember(token, wanted.segment_id)
         if telling.forget:
             self.forget(wanted.segment_id)
-        known = self._of(wanted)
-        changed = [
-            key
-            for key in dict.fromkeys(one.slice for one in (*known.prompts, *wanted.prompts))
-            if not _all_same(_on(key, known.prompts), _on(key, wanted.prompts))
-        ]
-        rejected: list[tuple[Prompt, PromptError]] = []
-        replaced: list[Prompt] = []
-        for key in changed:
-            replaced += self._tell_slice(known, key, _on(key, wanted.prompts), rejected)
-        return Told(tuple(replaced), tuple(rejected))
+        return Teller(self.session, self._of(wanted)).tell(wanted.prompts)
 
     def preview(self, segment_id: str, key: SliceKey) -> Previewed:
         """The segment on a prompted slice. Raises PromptError where it has no prompt there."""
@@ -276,57 +192,11 @@ class EngineSide:
             self.session.clear_prompts(known.object_id, key)
         known.prompts, known.asked = [], None
 
-    def _tell_slice(
-        self, known: Known, key: SliceKey, wanted: Sequence[Prompt], rejected: list[tuple[Prompt, PromptError]]
-    ) -> list[Prompt]:
-        """Adds what is new on a slice; begins it anew where something has gone that nothing new replaces."""
-        new = [one for one in wanted if not any(_same(one, other) for other in _on(key, known.prompts))]
-        replaced = self._add(known, new, rejected)
-        here = _on(key, known.prompts)
-        if any(not any(_same(one, other) for other in wanted) for one in here):
-            self.session.clear_prompts(known.object_id, key)
-            known.prompts = [one for one in known.prompts if one.slice != key]
-            replaced = self._add(known, [one for one in wanted if not _is_among(one, rejected)], rejected)
-        return [one for one in replaced if any(_same(one, other) for other in wanted)]
-
-    def _add(self, known: Known, prompts: Sequence[Prompt], rejected: list[tuple[Prompt, PromptError]]) -> list[Prompt]:
-        replaced: list[Prompt] = []
-        for prompt in prompts:
-            try:
-                gone = self.session.add_prompt(known.object_id, prompt)
-            except PromptError as error:
-                rejected.append((prompt, error))
-                continue
-            known.prompts = [*(one for one in known.prompts if not any(one is other for other in gone)), prompt]
-            replaced += gone
-        return replaced
-
     def _mask(self, result: SliceResult) -> BoolArray:
         return np.asarray(self.session.voxel_logits(result) > 0)
-
-
-def _on(key: SliceKey, prompts: Sequence[Prompt]) -> list[Prompt]:
-    return [one for one in prompts if one.slice == key]
-
-
-def _same(one: Prompt, other: Prompt) -> bool:
-    if isinstance(one, MaskPrompt) and isinstance(other, MaskPrompt):
-        return one.slice == other.slice and np.array_equal(one.mask, other.mask)
-    return one == other
-
-
-def _all_same(some: Sequence[Prompt], others: Sequence[Prompt]) -> bool:
-    return len(some) == len(others) and all(map(_same, some, others))
-
-
-def _is_among(prompt: Prompt, rejected: Sequence[tuple[Prompt, PromptError]]) -> bool:
-    return any(prompt is one for one, _ in rejected)
 
 
 def _trust(result: SliceResult, mask: Any, kept: bool = False) -> SliceTrust:
     iou = min(max(float(result.predicted_iou), 0.0), 1.0)
     found = bool(mask.any()) and result.object_score > 0
     return SliceTrust(iou, float(result.object_score), found, kept or result.prompted)
-
-
-Work = Callable[[EngineSide], Any]

@@ -9,16 +9,14 @@ import zlib
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import InputError
+from MedSAM2SlicerLib.session.answers import Known
 from MedSAM2SlicerLib.session.ports import EngineSession, Rememberable
-
-if TYPE_CHECKING:
-    from MedSAM2SlicerLib.session.engine_side import Known
 
 BUDGET_BYTES = 512 * 2**20
 Mark = tuple[tuple[int, ...], str, int]

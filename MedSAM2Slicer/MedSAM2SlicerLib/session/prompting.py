@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from MedSAM2Lib.errors import PromptError
 from MedSAM2Lib.types import Prompt, SliceKey
+from MedSAM2SlicerLib.session.answers import Previewed, Telling, Told
 from MedSAM2SlicerLib.session.core import Core, Open, text
-from MedSAM2SlicerLib.session.engine_side import EngineSide, Previewed, Telling, Told
+from MedSAM2SlicerLib.session.engine_side import EngineSide
 from MedSAM2SlicerLib.session.estimates import Extent
 from MedSAM2SlicerLib.session.history import Step
 from MedSAM2SlicerLib.session.ports import EngineChoice, ReadyEngine
@@ -101,7 +102,7 @@ class Prompting:
         state, key = self._core.state, prompt.slice
         axis = state.axis or prompt.axis
         chosen = state.range or default_range(opened.parts.volume, axis, key.index)
-        window = state.window or opened.parts.window()
+        window = state.window or opened.parts.first_window()
         self._core.say(axis=axis, range=with_keys(chosen, axis, [key]), window=window, slice_count=opened.count(axis))
 
     def _changed(self, opened: Open, step: Step, keys: list[SliceKey] | tuple[SliceKey, ...]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 from MedSAM2Lib.errors import MedSAM2Error, PromptError
 from MedSAM2Lib.types import Axis
+from MedSAM2SlicerLib.session.answers import Gathered, Telling, Tracked
 from MedSAM2SlicerLib.session.committing import Committing, Run
 from MedSAM2SlicerLib.session.core import Core, Open, text
-from MedSAM2SlicerLib.session.engine_side import EngineSide, Gathered, Telling, Tracked
+from MedSAM2SlicerLib.session.engine_side import EngineSide
 from MedSAM2SlicerLib.session.estimates import network_steps
 from MedSAM2SlicerLib.session.ports import EngineChoice, ReadyEngine
 from MedSAM2SlicerLib.session.prompting import show_previews

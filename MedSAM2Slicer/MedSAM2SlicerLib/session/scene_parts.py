@@ -14,6 +14,7 @@ from MedSAM2SlicerLib.scene.preview import PreviewLayer
 from MedSAM2SlicerLib.scene.prompts import PromptStore
 from MedSAM2SlicerLib.scene.provenance import ProvenanceStore
 from MedSAM2SlicerLib.scene.segments import check_editable, segment_mask, segment_name
+from MedSAM2SlicerLib.scene.windows import display_window, first_window
 from MedSAM2SlicerLib.session.ports import Box, Node, Scene, SceneEvents, SceneParts
 
 
@@ -82,6 +83,7 @@ class MrmlScene(Scene):
             provenance,
             segments,
             window=lambda: display_window(volume_node),
+            first_window=lambda: first_window(volume_node, volume),
             watch=watch,
             close=close,
         )
@@ -90,12 +92,3 @@ class MrmlScene(Scene):
     def segments(volume_node: Node, segmentation_node: Node) -> NodeSegments:
         """The segments of a segmentation node, read only."""
         return NodeSegments(volume_node, segmentation_node)
-
-
-def display_window(volume_node: Node) -> tuple[float, float] | None:
-    """The grey values that a volume's display shows as black and white; None without a display."""
-    display = volume_node.GetDisplayNode()
-    if display is None or display.GetWindow() <= 0:
-        return None
-    half = display.GetWindow() / 2
-    return display.GetLevel() - half, display.GetLevel() + half
