@@ -133,8 +133,13 @@ class PanelBench:
 
 
 @contextmanager
-def panel_bench(host: Host, monkeypatch: pytest.MonkeyPatch, engine: Any = None) -> Iterator[PanelBench]:
-    """Loads the module file as Slicer does, with a stand-in for the engine, and enters it; closes it at the end."""
+def panel_bench(
+    host: Host, monkeypatch: pytest.MonkeyPatch, engine: Any = None, factory: Any = None
+) -> Iterator[PanelBench]:
+    """Loads the module file as Slicer does, with a stand-in for the engine, and enters it; closes it at the end.
+
+    A ``factory`` makes real engines instead.
+    """
     from Testing.scene.session_ground import GrowingEngine
 
     engine, choices = engine or GrowingEngine(), []
@@ -146,7 +151,7 @@ def panel_bench(host: Host, monkeypatch: pytest.MonkeyPatch, engine: Any = None)
         choices.append(choice)
         return ReadyEngine(engine, "stand-in", "0" * 64, "cpu fp32", {"torch": "none"})
 
-    monkeypatch.setattr(widget, "default_engine_factory", lambda settings: make)
+    monkeypatch.setattr(widget, "default_engine_factory", lambda settings: factory or make)
     host.window.moduleSelector().selectModule(module.name)
     panel = module.widgetRepresentation().self().panel
     testing.settle()

@@ -222,3 +222,19 @@ def test_the_status_that_is_chosen_is_the_segment_s(bench: PanelBench) -> None:
     bench.ui.segmentStatusCombo.currentIndex = 2
     assert get_status(bench.segmentation, bench.panel.selection.segment_id) == "flagged"
     assert np.array_equal(bench.expected_slice(middle_point()), bench.preview()[12])
+
+
+def test_a_shown_surface_is_put_away_by_a_change_and_made_again_after_a_pause(bench: PanelBench) -> None:
+    propagated(bench)
+    bench.ui.surfaceCheck.click()
+    segmentation = bench.segmentation.GetSegmentation()
+    assert segmentation.ContainsRepresentation("Closed surface")
+    bench.key(testing.Qt.Key.Key_Z, testing.Qt.KeyboardModifier.ControlModifier)
+    assert not bench.voxels().any()
+    bench.key(testing.Qt.Key.Key_Y, testing.Qt.KeyboardModifier.ControlModifier)
+    assert bench.voxels().any() and bench.ui.surfaceCheck.checked
+    bench.rest(lambda: segmentation.ContainsRepresentation("Closed surface"))
+    surface = bench.segmentation.GetClosedSurfaceInternalRepresentation(bench.panel.selection.segment_id)
+    assert surface.GetNumberOfPoints() > 100
+    bench.ui.surfaceCheck.click()
+    assert not segmentation.ContainsRepresentation("Closed surface")

@@ -11,6 +11,7 @@ from MedSAM2SlicerLib.application import SliceView
 from MedSAM2SlicerLib.panel.clicks import Tool
 from MedSAM2SlicerLib.panel.context import Context, show_checked
 from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.panel.icons import tool_icon
 from MedSAM2SlicerLib.panel.outline import Corner
 from MedSAM2SlicerLib.panel.selection import shown_volume
 from MedSAM2SlicerLib.scene.geometry import check_volume
@@ -18,6 +19,7 @@ from MedSAM2SlicerLib.scene.view_places import view_to_clipped_ijk
 from MedSAM2SlicerLib.scene.views import view_axis, view_to_ijk
 from MedSAM2SlicerLib.session.state import SessionState
 
+ICONS = {"pointButton": "point", "negativeButton": "negative", "boxButton": "box"}
 TOOLS = {"pointButton": Tool("point", True), "negativeButton": Tool("point", False), "boxButton": Tool("box", True)}
 
 
@@ -72,7 +74,7 @@ class PromptingSection:
     def render(self, state: SessionState) -> None:
         ui, tool = self._context.ui, self.tool()
         for name, one in TOOLS.items():
-            show_checked(getattr(ui, name), one == tool)
+            self._show_tool(getattr(ui, name), name, one == tool)
         ui.promptsHint.setText(self._hint(tool))
         ui.undoButton.setEnabled(state.can_undo and state.phase != "propagating")
         ui.redoButton.setEnabled(state.can_redo and state.phase != "propagating")
@@ -102,6 +104,15 @@ class PromptingSection:
     def _on_tool(self, tool: Tool, checked: bool) -> None:
         self._context.forget()
         self.latch(tool if checked else Tool())
+
+    @staticmethod
+    def _show_tool(button: Any, name: str, latched: bool) -> None:
+        """The latched one is told by its bold text too."""
+        show_checked(button, latched)
+        font = button.font
+        font.setBold(latched)
+        button.setFont(font)
+        button.setIcon(tool_icon(ICONS[name], button.palette))
 
     @staticmethod
     def _hint(tool: Tool) -> str:

@@ -23,6 +23,7 @@ from MedSAM2SlicerLib.panel.selection import Selection, shown_volume
 from MedSAM2SlicerLib.panel.shortcuts import Shortcuts
 from MedSAM2SlicerLib.panel.soon import single_shot
 from MedSAM2SlicerLib.panel.status_line import StatusLine
+from MedSAM2SlicerLib.panel.surface import Surface
 from MedSAM2SlicerLib.panel.ticker import QtTicker
 from MedSAM2SlicerLib.panel.user_settings import UserSettings
 from MedSAM2SlicerLib.panel.views import SlicesInView
@@ -58,13 +59,15 @@ class MedSAM2Panel:
         self.widget = slicer.util.loadUI(str(resources_dir() / "UI" / "MedSAM2Slicer.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self._entered = False
+        self._pace: float | None = None
         self._parts: list[Part] = []
+        self.surface = Surface(self.ui.surfaceCheck, lambda: self.state.busy, self.report)
         self.editing = EditingSection(self.ui, self.scene, self.report)
         self.engine_factory = engine_factory or default_engine_factory(self.settings)
         self.worker = Worker()
         self.controller = SessionController(
             self.engine_factory,
-            MrmlScene(self.scene, before_change=self.editing.save_for_undo),
+            MrmlScene(self.scene, before_change=self._before_change),
             QtTicker(self.report),
             self._render,
             stored_seconds=self.settings.seconds_per_slice,
@@ -145,6 +148,7 @@ class MedSAM2Panel:
         self._watch.close()
         self.editing.close()
         self.controller.close()
+        self.surface.close()
         self.selection.close()
 
     def report(self, error: BaseException) -> None:
@@ -156,6 +160,7 @@ class MedSAM2Panel:
         self._adopt_shown_volume()
         self.choosing.show_choice()
         self._watch.watch(self.selection.segmentation)
+        self.surface.show_choice(self.selection.segmentation)
         self.editing.show_choice(self.selection.volume, self.selection.segmentation, self.selection.segment_id)
         self._render(self.state)
 
@@ -165,8 +170,13 @@ class MedSAM2Panel:
             part.render(state)
         if state.edited and not state.busy:
             self._edits_timer.start()
-        if state.seconds_per_slice and state.phase == "reviewing":
-            self.settings.seconds_per_slice = state.seconds_per_slice
+        self._keep_pace(state)
+
+    def _keep_pace(self, state: SessionState) -> None:
+        """What was measured serves the estimates of later sessions."""
+        pace = state.seconds_per_slice
+        if pace and pace != self._pace and state.phase == "reviewing" and not application.is_testing():
+            self.settings.seconds_per_slice = self._pace = pace
 
     def _keys(self) -> dict[str, Any]:
         return {
@@ -198,6 +208,10 @@ class MedSAM2Panel:
             self.selection.parameters.tool = "point"
         self.refresh()
         self.selection.open_again()
+
+    def _before_change(self) -> None:
+        self.editing.save_for_undo()
+        self.surface.before_change()
 
     def _on_scene(self, renewed: bool) -> None:
         """Something came or went; ``renewed``: the scene was closed, or another one came into it."""

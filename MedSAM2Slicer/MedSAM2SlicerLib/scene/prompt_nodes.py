@@ -25,6 +25,7 @@ _SIGNS = {True: "+", False: "-"}
 _COLORS = {True: (0.1, 0.8, 0.2), False: (0.95, 0.15, 0.1)}
 _GLYPHS = {True: vtkMRMLMarkupsDisplayNode.ThickCross2D, False: vtkMRMLMarkupsDisplayNode.Dash2D}
 _GLYPH_SCALE = 2.5
+_HANDLE_SCALE = 1.2
 
 
 def make_points_node(scene: Any, name: str, segment_id: str, positive: bool) -> Any:
@@ -35,6 +36,7 @@ def make_points_node(scene: Any, name: str, segment_id: str, positive: bool) -> 
     display.SetGlyphType(_GLYPHS[positive])
     display.SetUseGlyphScale(True)
     display.SetGlyphScale(_GLYPH_SCALE)
+    display.SetPointLabelsVisibility(False)  # the mark itself is a plus or a minus
     _set_color(display, _COLORS[positive])
     return node
 
@@ -48,6 +50,8 @@ def make_box_node(scene: Any, name: str, segment_id: str, prompt_id: str, axis: 
     display.SetFillOpacity(0.0)
     display.SetHandlesInteractive(True)
     display.SetRotationHandleVisibility(False)
+    display.SetInteractionHandleScale(_HANDLE_SCALE)
+    display.SetPropertiesLabelVisibility(False)
     _set_color(display, _COLORS[True])
     return node
 
