@@ -249,3 +249,43 @@ def test_what_a_slot_of_the_panel_raises_ends_in_the_line_with_a_report(
     monkeypatch.setattr(bench.panel.controller, "set_memory", fail)
     bench.ui.memoryCombo.currentIndex = 1
     assert bench.error == "E_ENGINE" and not bench.ui.reportButton.isHidden()
+
+
+def test_an_exception_in_mid_propagation_commits_nothing_and_can_be_reported(
+    bench: PanelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.show(ORGAN)
+    bench.click(MIDDLE)
+    runner = bench.engine.sessions[-1].runner
+    works, count = runner.track, []
+
+    def fail_later(steps: Any) -> Any:
+        count.append(steps)
+        if len(count) == 4:
+            raise FloatingPointError("in slice four")
+        return works(steps)
+
+    monkeypatch.setattr(runner, "track", fail_later)
+    bench.enter()
+    assert bench.error == "E_ENGINE" and "FloatingPointError" in bench.line
+    assert not bench.voxels().any() and bench.state.phase in ("ready", "reviewing")
+    bench.press(bench.ui.reportButton)
+    assert "in slice four" in slicer.app.clipboard().text()
+    bench.enter()
+    assert bench.error is None
+    assert np.array_equal(bench.voxels(), bench.expected(middle_point()))
+
+
+def test_another_volume_in_mid_propagation_keeps_what_is_done_and_offers_to_convert(bench: PanelBench) -> None:
+    first = bench.show(ORGAN)
+    bench.click(MIDDLE)
+    bench.key(testing.Qt.Key.Key_Return, rest=False)
+    bench.rest(lambda: bench.state.progress is not None and bench.state.progress.done >= 4)
+    second = slicer.util.addVolumeFromArray(np.zeros((10, 12, 14), np.int16), name="Other")
+    bench.ui.volumeSelector.setCurrentNode(second)
+    bench.rest()
+    assert bench.error == "E_GEOMETRY_MISMATCH" and bench.state.phase == "idle"
+    assert bench.voxels().any()
+    bench.ui.volumeSelector.setCurrentNode(first)
+    bench.rest()
+    assert bench.error is None and bench.panel.selection.is_open

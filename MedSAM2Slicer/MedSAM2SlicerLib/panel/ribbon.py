@@ -94,11 +94,18 @@ def draw_ribbon(
             _draw_bar(painter, bar, scale, floor, palette)
         if here is not None and 0 <= here < state.slice_count:
             _draw_here(painter, here, scale, height, palette)
-    painter.setPen(palette.color(qt.QPalette.Mid))
+    painter.end()
+    draw_frame(pixmap, width, height, palette.color(qt.QPalette.Mid))
+    return pixmap
+
+
+def draw_frame(pixmap: Any, width: int, height: int, color: Any) -> None:
+    """A line around it: in another colour where the keys are the ribbon's."""
+    painter = qt.QPainter(pixmap)
+    painter.setPen(color)
     painter.setBrush(qt.QBrush())
     painter.drawRect(0, 0, width - 1, height - 1)
     painter.end()
-    return pixmap
 
 
 def _draw_range(painter: Any, state: SessionState, scale: Scale, floor: int, palette: Any) -> None:

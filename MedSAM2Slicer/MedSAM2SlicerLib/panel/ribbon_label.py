@@ -7,9 +7,10 @@ from typing import Any
 
 import qt
 
-from MedSAM2SlicerLib.panel.ribbon import Scale, draw_ribbon
+from MedSAM2SlicerLib.panel.ribbon import Scale, draw_frame, draw_ribbon
 from MedSAM2SlicerLib.session.state import SessionState
 
+_REDRAWN = (qt.QEvent.Resize, qt.QEvent.PaletteChange, qt.QEvent.FocusIn, qt.QEvent.FocusOut)
 _STEPS = {qt.Qt.Key_Left: -1, qt.Qt.Key_Right: 1, qt.Qt.Key_PageDown: -10, qt.Qt.Key_PageUp: 10}
 
 
@@ -37,7 +38,7 @@ class RibbonLabel(qt.QObject):
     def eventFilter(self, _watched: Any, event: Any) -> bool:  # noqa: N802
         """Called by Qt for every event of the label."""
         kind = event.type()
-        if kind in (qt.QEvent.Resize, qt.QEvent.PaletteChange):
+        if kind in _REDRAWN:
             self._draw()
         elif kind == qt.QEvent.MouseButtonPress or (kind == qt.QEvent.MouseMove and event.buttons()):
             self._choose(Scale(self._state.slice_count, self._label.width).slice_at(_x_of(event)))
@@ -56,7 +57,10 @@ class RibbonLabel(qt.QObject):
         width, height = label.width, label.height
         if width > 0 and height > 0:
             ratio = label.devicePixelRatioF()
-            label.setPixmap(draw_ribbon(self._state, width, height, label.palette, self._here, ratio))
+            pixmap = draw_ribbon(self._state, width, height, label.palette, self._here, ratio)
+            if label.focus:
+                draw_frame(pixmap, width, height, label.palette.color(qt.QPalette.Highlight))
+            label.setPixmap(pixmap)
 
 
 def _x_of(event: Any) -> int:
