@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from MedSAM2Lib.types import IJK
 from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.clicks import BEFORE_SLICER
-from MedSAM2SlicerLib.panel.context import show_checked
+from MedSAM2SlicerLib.panel.context import show_latched
 from MedSAM2SlicerLib.panel.guard import slot
 from MedSAM2SlicerLib.scene.painting import Brush
 from MedSAM2SlicerLib.scene.view_places import view_to_clipped_ijk
@@ -110,7 +110,8 @@ class PlainBrush:
     def _on_toggled(self, button: Any, checked: bool) -> None:
         other = self.erase_button if button is self.paint_button else self.paint_button
         if checked:
-            show_checked(other, False)
+            show_latched(other, False)
+        show_latched(button, checked)
         self.changed()
 
     def _put_away(self) -> None:

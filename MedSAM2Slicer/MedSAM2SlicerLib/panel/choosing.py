@@ -60,8 +60,8 @@ class ChoosingSection:
         segment_id = chosen.segment_id
         ui.addSegmentButton.setEnabled(chosen.volume is not None)
         ui.segmentStatusCombo.setEnabled(bool(segment_id))
-        if segment_id:
-            show_choice(ui.segmentStatusCombo, STATUSES.index(get_status(chosen.segmentation, segment_id)))
+        status = STATUSES.index(get_status(chosen.segmentation, segment_id)) if segment_id else -1
+        show_choice(ui.segmentStatusCombo, status)
         ui.windowText.setText(sentences.window(state.window))
         ui.windowButton.setEnabled(state.phase not in ("idle", "propagating"))
 
@@ -104,7 +104,7 @@ class ChoosingSection:
     @slot
     def _on_status(self, index: int) -> None:
         chosen = self._context.selection
-        if chosen.segment_id:
+        if chosen.segment_id and index >= 0:
             set_status(chosen.segmentation, chosen.segment_id, STATUSES[index])
 
     @slot

@@ -50,6 +50,14 @@ def show_checked(button: Any, checked: bool) -> None:
     button.blockSignals(blocked)
 
 
+def show_latched(button: Any, latched: bool) -> None:
+    """Sets a button that stays down without its signals; it is told by its bold text too."""
+    show_checked(button, latched)
+    font = button.font
+    font.setBold(latched)
+    button.setFont(font)
+
+
 def show_choice(combo: Any, index: int) -> None:
     """Sets a drop-down without its signals."""
     blocked = combo.blockSignals(True)

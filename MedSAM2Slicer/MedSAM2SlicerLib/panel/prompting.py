@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from MedSAM2SlicerLib.application import SliceView
 from MedSAM2SlicerLib.panel.clicks import Tool
-from MedSAM2SlicerLib.panel.context import Context, show_checked
+from MedSAM2SlicerLib.panel.context import Context, show_latched
 from MedSAM2SlicerLib.panel.guard import slot
 from MedSAM2SlicerLib.panel.icons import tool_icon
 from MedSAM2SlicerLib.panel.outline import Corner
@@ -74,7 +74,9 @@ class PromptingSection:
     def render(self, state: SessionState) -> None:
         ui, tool = self._context.ui, self.tool()
         for name, one in TOOLS.items():
-            self._show_tool(getattr(ui, name), name, one == tool)
+            button = getattr(ui, name)
+            show_latched(button, one == tool)
+            button.setIcon(tool_icon(ICONS[name], button.palette))
         ui.promptsHint.setText(self._hint(tool))
         ui.undoButton.setEnabled(state.can_undo and state.phase != "propagating")
         ui.redoButton.setEnabled(state.can_redo and state.phase != "propagating")
@@ -104,15 +106,6 @@ class PromptingSection:
     def _on_tool(self, tool: Tool, checked: bool) -> None:
         self._context.forget()
         self.latch(tool if checked else Tool())
-
-    @staticmethod
-    def _show_tool(button: Any, name: str, latched: bool) -> None:
-        """The latched one is told by its bold text too."""
-        show_checked(button, latched)
-        font = button.font
-        font.setBold(latched)
-        button.setFont(font)
-        button.setIcon(tool_icon(ICONS[name], button.palette))
 
     @staticmethod
     def _hint(tool: Tool) -> str:
