@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -20,12 +21,15 @@ STATUSES: tuple[SegmentStatus, ...] = ("not started", "in progress", "flagged", 
 class ChoosingSection:
     """Volume, segmentation, segments with their status, and the window.
 
+    ``renewing`` is asked whether a scene goes or comes: Slicer's selectors then change by themselves.
+
     Args:
         context: shared by the panel's parts.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.renewing: Callable[[], bool] = lambda: False
         self._showing = False
         self._timer = single_shot(self._on_segment)
         ui = context.ui
@@ -84,8 +88,8 @@ class ChoosingSection:
             self._choose(self._context.selection.choose_segment, chosen[0])
 
     def _choose(self, choose: Any, what: Any) -> None:
-        """What the user chose; what the panel itself shows is no choice."""
-        if self._showing:
+        """What the user chose: not what the panel itself shows, nor what selectors do as a scene goes or comes."""
+        if self._showing or self.renewing():
             return
         self._context.forget()
         try:

@@ -15,7 +15,12 @@ from MedSAM2SlicerLib.panel.soon import single_shot
 from MedSAM2SlicerLib.scene.nodes import Observers
 
 _NODE_EVENTS = (vtkMRMLScene.NodeAddedEvent, vtkMRMLScene.NodeRemovedEvent)
-_RENEWING_EVENTS = (vtkMRMLScene.EndCloseEvent, vtkMRMLScene.EndImportEvent)
+_RENEWING_EVENTS = (
+    vtkMRMLScene.StartCloseEvent,
+    vtkMRMLScene.EndCloseEvent,
+    vtkMRMLScene.StartImportEvent,
+    vtkMRMLScene.EndImportEvent,
+)
 _SEGMENT_EVENTS = (vtkSegmentation.SegmentAdded, vtkSegmentation.SegmentRemoved, vtkSegmentation.SegmentModified)
 
 
@@ -41,6 +46,11 @@ class SceneWatch:
             self._of_scene.observe(scene, event, self._on_event)
         for event in _RENEWING_EVENTS:
             self._of_scene.observe(scene, event, self._on_renewed)
+
+    @property
+    def renewing(self) -> bool:
+        """Whether the scene is being closed or another one imported, until that has been told."""
+        return self._renewed
 
     def watch(self, segmentation_node: Any) -> None:
         """Follows the segments of a segmentation node, or of none."""

@@ -58,6 +58,7 @@ class MedSAM2Panel:
         self.settings = UserSettings()
         self.widget = slicer.util.loadUI(str(resources_dir() / "UI" / "MedSAM2Slicer.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
+        self.widget.setMRMLScene(self.scene)  # before anything listens: Slicer's selectors then tell of no node
         self._entered = False
         self._pace: float | None = None
         self._parts: list[Part] = []
@@ -97,9 +98,9 @@ class MedSAM2Panel:
         self.editing.activity_changed = self.shortcuts.step_aside
         self.editing.segment_chosen = self._on_segment_of_editor
         self._watch = SceneWatch(self.scene, self._on_scene, self.report)
+        self.choosing.renewing = lambda: self._watch.renewing
         self._edits_timer = single_shot(self._look_at_edits, PAUSE_MS)
         self.pages = Pages(self)
-        self.widget.setMRMLScene(self.scene)
         layout = application.layout_manager()
         if layout is not None:
             layout.connect("layoutChanged(int)", self._on_layout)
