@@ -103,6 +103,29 @@ def test_saving_the_scene_commits_the_preview_first_and_the_scene_goes_on_where_
     assert np.array_equal(bench.voxels(), bench.expected(middle_point(), orientations="1"))
 
 
+def test_what_selectors_do_while_a_scene_comes_is_no_choice(bench: PanelBench, tmp_path: Path) -> None:
+    bench.show(ORGAN)
+    bench.click(MIDDLE)
+    path = tmp_path / "scene.mrb"
+    assert slicer.util.saveScene(str(path))
+    slicer.mrmlScene.Clear(False)
+    bench.rest()
+    seen = []
+
+    def empty_the_selector(_scene: object, _event: str) -> None:
+        seen.append(bench.panel.selection.segmentation)
+        bench.ui.segmentationSelector.setCurrentNode(seen[-1])
+        bench.ui.segmentationSelector.setCurrentNode(None)
+        seen.append(bench.panel.selection.segmentation)
+
+    tag = slicer.mrmlScene.AddObserver(slicer.mrmlScene.EndImportEvent, empty_the_selector)
+    slicer.util.loadScene(str(path))
+    slicer.mrmlScene.RemoveObserver(tag)
+    bench.rest()
+    assert seen[0] is not None and seen[1] is seen[0]
+    assert bench.panel.selection.segmentation is seen[0] and bench.ui.segmentationSelector.currentNode() is seen[0]
+
+
 def test_leaving_the_module_commits_the_preview_and_gives_mouse_and_keys_back(bench: PanelBench) -> None:
     bench.show(ORGAN)
     bench.click(MIDDLE)
