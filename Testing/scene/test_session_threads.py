@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -168,3 +169,41 @@ def test_a_worker_that_is_stuck_does_not_hold_up_the_end() -> None:
     worker.submit(release.wait)
     assert not worker.close(0.05)
     release.set()
+
+
+class Cyclic:
+    """Garbage that only the collector finds, and that notes on which thread it ended."""
+
+    def __init__(self, ended_on: list[threading.Thread]) -> None:
+        self.ended_on, self.itself = ended_on, self
+
+    def __del__(self) -> None:
+        self.ended_on.append(threading.current_thread())
+
+
+def test_garbage_is_never_collected_on_the_engines_thread() -> None:
+    ended_on: list[threading.Thread] = []
+    worker = Worker()
+    gc.enable()
+    gc.collect()
+    for _ in range(50):
+        Cyclic(ended_on)
+
+    def allocate() -> int:
+        return sum(len([[number]]) for number in range(200_000) if [{number: [number]}])
+
+    job = worker.submit(allocate)
+    while not job.wait(0.05):
+        pass
+    assert gc.isenabled()
+    gc.collect()
+    assert set(ended_on) == {threading.current_thread()}
+    assert worker.close()
+
+
+def test_a_job_that_nobody_waits_for_leaves_the_collector_on_in_the_end() -> None:
+    worker = Worker()
+    gc.enable()
+    worker.submit(lambda: None)
+    assert worker.close()
+    assert gc.isenabled()

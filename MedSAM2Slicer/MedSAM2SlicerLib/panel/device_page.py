@@ -129,7 +129,7 @@ class DevicePage:
 
     def _poll(self) -> None:
         job, taken = self._job, self._taken
-        if job is None or taken is None or not job.done.wait(POLL_SECONDS):
+        if job is None or taken is None or not job.wait(POLL_SECONDS):
             return
         self.close()
         if job.error is None:

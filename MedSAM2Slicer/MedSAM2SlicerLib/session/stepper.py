@@ -131,7 +131,7 @@ class Stepper:
             self._polling = False
 
     def _look(self) -> None:
-        if self._job is not None and self._job.done.wait(POLL_SECONDS):
+        if self._job is not None and self._job.wait(POLL_SECONDS):
             job, self._job = self._job, None
             self._take(job)
         if self._job is None:

@@ -1,7 +1,13 @@
-"""One persistent thread for everything that touches the engine: the plan cache of CUDA belongs to a thread."""
+"""One persistent thread for everything that touches the engine: the plan cache of CUDA belongs to a thread.
+
+Python collects cyclic garbage on whatever thread allocates, and objects of Qt and VTK that it finds must not end on
+this one: that has crashed. While a job runs nothing is collected; the main thread takes it up again when it has seen
+the job's end.
+"""
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 from collections.abc import Callable
@@ -9,13 +15,26 @@ from typing import Any
 
 
 class Job:
-    """A call on its way: ``done`` is set when ``result`` or ``error`` holds what came of it."""
+    """A call on its way: ``done`` is set when ``result`` or ``error`` holds what came of it.
 
-    def __init__(self, work: Callable[[], Any]) -> None:
+    Args:
+        work: what is called.
+        seen: called on the main thread once it has seen the end.
+    """
+
+    def __init__(self, work: Callable[[], Any], seen: Callable[[], None] = lambda: None) -> None:
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
         self._work: Callable[[], Any] | None = work
+        self._seen = seen
+
+    def wait(self, seconds: float) -> bool:
+        """On the main thread: whether it has ended, within so many seconds."""
+        if not self.done.wait(seconds):
+            return False
+        self._seen()
+        return True
 
     def run(self) -> None:
         """Calls the work and keeps what comes of it, an exception with its traceback included.
@@ -45,6 +64,8 @@ class Worker:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._running: list[Job] = []
+        self._collects_again = False
 
     @property
     def alive(self) -> bool:
@@ -58,7 +79,11 @@ class Worker:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._thread.start()
-        job = Job(work)
+        job = Job(work, self._take_up_collecting)
+        self._running.append(job)
+        if gc.isenabled():
+            gc.disable()
+            self._collects_again = True
         self._jobs.put(job)
         return job
 
@@ -72,7 +97,15 @@ class Worker:
             return True
         self._jobs.put(None)
         self._thread.join(timeout)
+        self._running.clear()
+        self._take_up_collecting()
         return not self._thread.is_alive()
+
+    def _take_up_collecting(self) -> None:
+        self._running = [job for job in self._running if not job.done.is_set()]
+        if self._collects_again and not self._running:
+            self._collects_again = False
+            gc.enable()
 
     def _serve(self) -> None:
         while True:
