@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return not Path("/proc").is_dir()
+
+
+def ended(pid: int, seconds: float = 10.0) -> bool:
+    """Whether a process that was killed is gone; the system takes a moment for it."""
+    until = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not alive(pid)
 
 
 def test_the_embedded_model_is_there_and_stays(tmp_path: Path) -> None:
@@ -140,7 +149,7 @@ def test_cancelling_ends_the_process_with_its_children_and_removes_the_partial_f
     assert watched.download.state.phase == "cancelled" and not watched.timer.active
     assert [each.phase for each in watched.states].count("cancelled") == 1
     assert not list(folder.glob(".*.part"))
-    assert not alive(worker)
+    assert ended(worker)
 
 
 @pytest.mark.parametrize("accepted", [None, "Apache-2.0"])
