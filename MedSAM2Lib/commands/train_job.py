@@ -98,6 +98,8 @@ def _train(
                 "and go on with --resume.",
             ) from error
         raise
+    finally:
+        torch.set_flush_denormal(False)  # it holds for the process, and others need tiny numbers
     model = options.out / MODEL_NAME
     package(options.out, model, options.out.name, "0", limit=None)
     report_line(f"done: {model}, for --model of the other commands")
