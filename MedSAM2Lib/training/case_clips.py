@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.training.cases import CaseObject, TrainingCase, usable_axes
-from MedSAM2Lib.training.clips import ClipBatch, ClipPlan
+from MedSAM2Lib.training.clips import Clip, ClipBatch, ClipPlan, batch_of
 from MedSAM2Lib.training.prompting import Prompt, random_prompt
 from MedSAM2Lib.types import Axis, BoolArray, FloatArray, SliceFrame, SliceKey
 from MedSAM2Lib.volume.intensity import Window
@@ -59,14 +58,6 @@ class _Look:
         return np.ascontiguousarray(image.T if self.flips[2] else image)
 
 
-@dataclass(frozen=True)
-class _Clip:
-    images: FloatArray
-    masks: list[BoolArray]
-    prompts: list[Prompt]
-    offsets: NDArray[np.float64]
-
-
 class CaseMaker:
     """Batches from cases; as ``ClipMaker``, but for real volumes.
 
@@ -85,18 +76,10 @@ class CaseMaker:
 
         Raises InputError ``E_CASES_SMALL`` where no object is large enough to be prompted.
         """
-        clips = [self._clip(np.random.default_rng((self.seed, number, row)), plan) for row in range(plan.clips)]
-        points = np.stack([[prompt.points for prompt in clip.prompts] for clip in clips])
-        labels = np.stack([[prompt.labels for prompt in clip.prompts] for clip in clips])
-        return ClipBatch(
-            images=torch.from_numpy(np.stack([clip.images for clip in clips]))[:, :, None],
-            masks=torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips])).float(),
-            points=torch.from_numpy(points),
-            labels=torch.from_numpy(labels),
-            offsets=torch.from_numpy(np.stack([clip.offsets for clip in clips])).float(),
-        )
+        streams = (np.random.default_rng((self.seed, number, row)) for row in range(plan.clips))
+        return batch_of([self._clip(rng, plan) for rng in streams])
 
-    def _clip(self, rng: np.random.Generator, plan: ClipPlan) -> _Clip:
+    def _clip(self, rng: np.random.Generator, plan: ClipPlan) -> Clip:
         """Draws clips until one shows the object on its first slice; towards the end a few pixels are enough."""
         for attempt in range(TRIES):
             clip = self._drawn(rng, plan, LEAST_KEY_PIXELS if attempt < TRIES // 2 else 1)
@@ -109,7 +92,7 @@ class CaseMaker:
             size=self.network.image_size,
         )
 
-    def _drawn(self, rng: np.random.Generator, plan: ClipPlan, least_pixels: int) -> _Clip | None:
+    def _drawn(self, rng: np.random.Generator, plan: ClipPlan, least_pixels: int) -> Clip | None:
         leave = plan.frames > 1 and bool(rng.random() < plan.leave_share)
         choice = self._choice(rng, leave)
         clicked = bool(rng.random() < plan.click_share)
@@ -130,7 +113,7 @@ class CaseMaker:
             other = self._other(rng, look, choice, shown, frames, least_pixels, plan)
             masks.append(masks[0] if other is None else other)
         offsets = np.array([0.0 if plan.unordered else float(each.key - choice.key) for each in shown])
-        return _Clip(images, masks, self._prompts(rng, plan, masks, clicked), offsets)
+        return Clip(images, masks, self._prompts(rng, plan, masks, clicked), offsets)
 
     def _choice(self, rng: np.random.Generator, leave: bool) -> _Choice:
         case = self.cases[int(rng.integers(len(self.cases)))]

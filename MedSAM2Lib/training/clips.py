@@ -81,11 +81,26 @@ class ClipBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Clip:
+class Clip:
+    """One clip: ``images`` [T, S, S], for each object ``masks`` [T, S, S] and a prompt, ``offsets`` [T]."""
+
     images: NDArray[np.float32]
     masks: list[NDArray[np.bool_]]
     prompts: list[Prompt]
     offsets: NDArray[np.float64]
+
+
+def batch_of(clips: Sequence[Clip]) -> ClipBatch:
+    """Clips of equally many slices and objects, in one batch."""
+    points = np.stack([[prompt.points for prompt in clip.prompts] for clip in clips])
+    labels = np.stack([[prompt.labels for prompt in clip.prompts] for clip in clips])
+    return ClipBatch(
+        images=torch.from_numpy(np.stack([clip.images for clip in clips]))[:, :, None],
+        masks=torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips])).float(),
+        points=torch.from_numpy(points),
+        labels=torch.from_numpy(labels),
+        offsets=torch.from_numpy(np.stack([clip.offsets for clip in clips])).float(),
+    )
 
 
 class ClipMaker:
@@ -100,32 +115,24 @@ class ClipMaker:
 
     def make(self, plan: ClipPlan, number: int) -> ClipBatch:
         """Batch ``number``: the same number and plan always give the same batch."""
-        clips = [self._clip(np.random.default_rng((self.seed, number, row)), plan) for row in range(plan.clips)]
-        points = np.stack([[prompt.points for prompt in clip.prompts] for clip in clips])
-        labels = np.stack([[prompt.labels for prompt in clip.prompts] for clip in clips])
-        return ClipBatch(
-            images=torch.from_numpy(np.stack([clip.images for clip in clips]))[:, :, None],
-            masks=torch.from_numpy(np.stack([np.stack(clip.masks) for clip in clips])).float(),
-            points=torch.from_numpy(points),
-            labels=torch.from_numpy(labels),
-            offsets=torch.from_numpy(np.stack([clip.offsets for clip in clips])).float(),
-        )
+        streams = (np.random.default_rng((self.seed, number, row)) for row in range(plan.clips))
+        return batch_of([self._clip(rng, plan) for rng in streams])
 
-    def _clip(self, rng: np.random.Generator, plan: ClipPlan) -> _Clip:
+    def _clip(self, rng: np.random.Generator, plan: ClipPlan) -> Clip:
         """Draw clips until one shows the object on its first slice."""
         while True:
             clip = self._set(rng, plan) if plan.unordered else self._ordered(rng, plan)
             if clip is not None:
                 return clip
 
-    def _set(self, rng: np.random.Generator, plan: ClipPlan) -> _Clip | None:
+    def _set(self, rng: np.random.Generator, plan: ClipPlan) -> Clip | None:
         drawn = self.sets.make(rng, plan.frames)
         if drawn.mask[0].sum() < LEAST_KEY_PIXELS:
             return None
         masks = [drawn.mask] * plan.objects
-        return _Clip(drawn.images, masks, self._prompts(rng, plan, masks), np.zeros(plan.frames))
+        return Clip(drawn.images, masks, self._prompts(rng, plan, masks), np.zeros(plan.frames))
 
-    def _ordered(self, rng: np.random.Generator, plan: ClipPlan) -> _Clip | None:
+    def _ordered(self, rng: np.random.Generator, plan: ClipPlan) -> Clip | None:
         body = self.bodies[int(rng.integers(len(self.bodies)))]
         leave = plan.frames > 1 and bool(rng.random() < plan.leave_share)
         choice = choose_target(rng, body, leave)
@@ -140,7 +147,7 @@ class ClipMaker:
         prompts = self._prompts(rng, plan, masks)
         if clicked:
             prompts[0] = Prompt.of([(float(middle[1]), float(middle[0]))], [1])
-        return _Clip(rendered.images, masks, prompts, geometry.positions - geometry.positions[0])
+        return Clip(rendered.images, masks, prompts, geometry.positions - geometry.positions[0])
 
     @staticmethod
     def _prompts(rng: np.random.Generator, plan: ClipPlan, masks: list[NDArray[np.bool_]]) -> list[Prompt]:
