@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from MedSAM2SlicerLib.session.core import Core, Open, text
@@ -28,33 +29,36 @@ class Undoing:
     def undo(self) -> bool:
         """One step back; False where there is none."""
         opened = self._core.opened()
-        step = opened.history.undo()
-        if step is None:
-            return False
-        opened.history.undone(self._inverse(opened, step))
-        for _ in range(step.commits):
-            opened.parts.commits.undo()
-        self._back_at(opened, step, "Undone: {label}.")
-        return True
+        history = opened.history
+        return self._go(opened, history.undo(), history.undone, opened.parts.commits.undo, "Undone: {label}.")
 
     def follow(self) -> None:
         """Prompts and engine go back over the last step, whose voxels somebody else has taken back already."""
         opened = self._core.opened()
-        step = opened.history.undo()
-        if step is not None:
-            opened.history.undone(self._inverse(opened, step))
-            self._back_at(opened, step, "Undone: {label}.")
+        self._go(opened, opened.history.undo(), opened.history.undone, None, "Undone: {label}.")
 
     def redo(self) -> bool:
         """One step forward again; False where there is none."""
         opened = self._core.opened()
-        step = opened.history.redo()
+        history = opened.history
+        return self._go(opened, history.redo(), history.redone, opened.parts.commits.redo, "Done again: {label}.")
+
+    def _go(
+        self,
+        opened: Open,
+        step: Step | None,
+        keep: Callable[[Step], None],
+        move_voxels: Callable[[], bool] | None,
+        template: str,
+    ) -> bool:
+        """Over a step of the history, whose inverse is kept; without ``move_voxels`` these stay as they are."""
         if step is None:
             return False
-        opened.history.redone(self._inverse(opened, step))
-        for _ in range(step.commits):
-            opened.parts.commits.redo()
-        self._back_at(opened, step, "Done again: {label}.")
+        keep(self._inverse(opened, step))
+        if move_voxels is not None:
+            for _ in range(step.commits):
+                move_voxels()
+        self._back_at(opened, step, template)
         return True
 
     def _inverse(self, opened: Open, step: Step) -> Step:
