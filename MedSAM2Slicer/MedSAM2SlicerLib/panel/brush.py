@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 
 from MedSAM2Lib.types import IJK
 from MedSAM2SlicerLib import application
-from MedSAM2SlicerLib.panel.clicks import BEFORE_SLICER
 from MedSAM2SlicerLib.panel.context import show_latched
 from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.panel.left_button import LeftButton
 from MedSAM2SlicerLib.scene.painting import Brush
 from MedSAM2SlicerLib.scene.view_places import view_to_clipped_ijk
 from MedSAM2SlicerLib.scene.views import view_axis, view_to_ijk
@@ -127,38 +127,27 @@ class _BrushedView:
         self._brush = brush
         self.report = brush.report
         self._last: IJK | None = None
-        events = {
-            "LeftButtonPressEvent": self._on_press,
-            "MouseMoveEvent": self._on_move,
-            "LeftButtonReleaseEvent": self._on_release,
-        }
-        self._tags = {name: view.interactor.AddObserver(name, call, BEFORE_SLICER) for name, call in events.items()}
+        self._button = LeftButton(view.interactor, self._on_press, self._on_move, self._on_release)
 
     def close(self) -> None:
-        for tag in self._tags.values():
-            self._view.interactor.RemoveObserver(tag)
-        self._tags = {}
+        self._button.close()
 
     @slot
     def _on_press(self, interactor: Any, event: str) -> None:
         xy = interactor.GetEventPosition()
         start = self._brush.can_start(self._view, xy)
         if start is not None:
-            self._keep(event)
+            self._button.keep(event)
             self._last = self._brush.draw(self._view, start, xy)
 
     @slot
     def _on_move(self, interactor: Any, event: str) -> None:
         if self._last is not None:
-            self._keep(event)
+            self._button.keep(event)
             self._last = self._brush.draw(self._view, self._last, interactor.GetEventPosition())
 
     @slot
     def _on_release(self, _interactor: Any, event: str) -> None:
         if self._last is not None:
-            self._keep(event)
+            self._button.keep(event)
             self._last = None
-
-    def _keep(self, event: str) -> None:
-        """Nobody else gets this event."""
-        self._view.interactor.GetCommand(self._tags[event]).SetAbortFlag(1)

@@ -16,11 +16,9 @@ import slicer
 from MedSAM2Lib.errors import PromptError
 from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.guard import slot
+from MedSAM2SlicerLib.panel.left_button import LeftButton
 from MedSAM2SlicerLib.panel.outline import BoxOutline, Corner
 from MedSAM2SlicerLib.scene.nodes import nodes_of
-
-BEFORE_SLICER = 10.0
-"""Priority of observers: Slicer's interactor styles have 0."""
 
 LEAST_DRAG = 4
 """Pixels below which a drag is no box."""
@@ -91,18 +89,11 @@ class _ViewMouse:
         self._negative = False
         self._start: Corner = (0, 0)
         self._outline: BoxOutline | None = None
-        events = {
-            "LeftButtonPressEvent": self._on_press,
-            "MouseMoveEvent": self._on_move,
-            "LeftButtonReleaseEvent": self._on_release,
-        }
-        self._tags = {name: view.interactor.AddObserver(name, call, BEFORE_SLICER) for name, call in events.items()}
+        self._button = LeftButton(view.interactor, self._on_press, self._on_move, self._on_release)
 
     def close(self) -> None:
         self.cancel()
-        for tag in self._tags.values():
-            self._view.interactor.RemoveObserver(tag)
-        self._tags = {}
+        self._button.close()
 
     def cancel(self) -> bool:
         dragging, self._held = self._held is not None, None
@@ -122,7 +113,7 @@ class _ViewMouse:
             return
         self._held, self._start = tool, interactor.GetEventPosition()
         self._negative = bool(interactor.GetControlKey())
-        self._keep(event)
+        self._button.keep(event)
 
     @slot
     def _on_move(self, interactor: Any, event: str) -> None:
@@ -132,14 +123,14 @@ class _ViewMouse:
             if self._outline is None:
                 self._outline = BoxOutline(self._view)
             self._outline.show(self._start, interactor.GetEventPosition())
-        self._keep(event)
+        self._button.keep(event)
 
     @slot
     def _on_release(self, interactor: Any, event: str) -> None:
         held = self._held
         if held is None:
             return
-        self._keep(event)
+        self._button.keep(event)
         self.cancel()
         end = interactor.GetEventPosition()
         dragged = max(abs(end[0] - self._start[0]), abs(end[1] - self._start[1])) >= LEAST_DRAG
@@ -149,10 +140,6 @@ class _ViewMouse:
             self._target.box(self._view, self._start, end)
         else:
             raise PromptError("E_BOX_SMALL", "Drag the box: press at one corner of the object, let go at the other.")
-
-    def _keep(self, event: str) -> None:
-        """Nobody else gets this event."""
-        self._view.interactor.GetCommand(self._tags[event]).SetAbortFlag(1)
 
 
 def is_over_a_mark() -> bool:
