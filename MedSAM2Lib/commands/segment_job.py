@@ -15,8 +15,8 @@ from MedSAM2Lib.commands.outputs import Outputs, check_outputs, write_outputs
 from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, mask_file, objects_from
 from MedSAM2Lib.commands.report import build_report, report_text
 from MedSAM2Lib.commands.segmentation import ReadyModel, Segmentation, SegmentSettings
-from MedSAM2Lib.tracking.device import choose_device, execution_context, is_out_of_memory, no_memory
-from MedSAM2Lib.tracking.engine import Sam2Engine, options_for, small_on_cpu, stop_rule_for
+from MedSAM2Lib.tracking.device import choose_device, telling_no_memory
+from MedSAM2Lib.tracking.engine import Sam2Engine, context_for, options_for, stop_rule_for
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.types import PropagationRequest, SliceKey, SliceResult
 from MedSAM2Lib.volume.intensity import parse_window
@@ -61,14 +61,9 @@ def load_model(settings: SegmentSettings) -> ReadyModel:
     """Loads the network and settles what depends on it; raises ModelError, DeviceError or InputError."""
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
-    try:
+    with telling_no_memory(device):
         loaded = load_network(settings.model, image_size=settings.image_size, device=device)
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise no_memory(device) from None
-        raise
-    automatic_fp32 = settings.precision == "auto" and small_on_cpu(loaded.config, device)
-    context = execution_context(settings.device, "fp32" if automatic_fp32 else settings.precision)
+    context = context_for(loaded.config, settings.device, settings.precision)
     window = None if settings.window == "auto" else parse_window(settings.window)
     bank = settings.bank.options(loaded.config.bank_capacity, settings.seed)
     options = options_for(loaded.config, window, settings.fit, settings.zoom, settings.memory, bank)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -71,6 +71,17 @@ class ExecutionContext:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return True
+
+
+@contextmanager
+def telling_no_memory(device: torch.device) -> Iterator[None]:
+    """Where memory runs out in the block, DeviceError ``E_DEVICE_MEMORY`` is raised; other errors pass."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise no_memory(device) from None
+        raise
 
 
 def no_memory(device: torch.device) -> DeviceError:

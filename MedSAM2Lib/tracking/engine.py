@@ -16,7 +16,7 @@ from MedSAM2Lib.memory.self_sorting import SelfSortingMemory
 from MedSAM2Lib.memory.temporal import TemporalMemory
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.network.sam2 import Sam2Network
-from MedSAM2Lib.tracking.device import ExecutionContext
+from MedSAM2Lib.tracking.device import ExecutionContext, choose_device, execution_context
 from MedSAM2Lib.tracking.features import DEFAULT_HOST_BYTES, FeatureCache
 from MedSAM2Lib.tracking.identity import network_fingerprint
 from MedSAM2Lib.tracking.runner import NetworkRunner
@@ -158,6 +158,15 @@ class Sam2Engine(SegmentationEngine):
 def small_on_cpu(config: NetworkConfig, device: torch.device) -> bool:
     """Whether a network is so small that bf16 only costs time on a CPU (measured for the embedded model)."""
     return device.type == "cpu" and config.model_dim < 256
+
+
+def context_for(config: NetworkConfig, device: str, precision: str) -> ExecutionContext:
+    """As ``execution_context``, but for ``auto``: a network so small that bf16 only costs time is not measured.
+
+    Raises DeviceError.
+    """
+    settled = precision == "auto" and small_on_cpu(config, choose_device(device))
+    return execution_context(device, "fp32" if settled else precision)
 
 
 def _zoom_factor(text: str) -> float:

@@ -108,20 +108,14 @@ class EngineFactory:
 def _load(model: str, settings: EngineSettings) -> _Kept:
     import torch
 
-    from MedSAM2Lib.tracking.device import choose_device, execution_context, is_out_of_memory, no_memory
-    from MedSAM2Lib.tracking.engine import small_on_cpu
+    from MedSAM2Lib.tracking.device import choose_device, telling_no_memory
+    from MedSAM2Lib.tracking.engine import context_for
     from MedSAM2Lib.weights.loading import load_network
 
     torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
-    try:
+    with telling_no_memory(device):
         loaded = load_network(
             model, image_size=settings.image_size, device=device, models_folder=settings.models_folder
         )
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise no_memory(device) from None
-        raise
-    automatic_fp32 = settings.precision == "auto" and small_on_cpu(loaded.config, device)
-    context = execution_context(settings.device, "fp32" if automatic_fp32 else settings.precision)
-    return _Kept(model, settings, loaded, context)
+    return _Kept(model, settings, loaded, context_for(loaded.config, settings.device, settings.precision))
