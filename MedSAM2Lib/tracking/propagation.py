@@ -153,11 +153,11 @@ def _prompted_ahead(lanes: Sequence[Lane]) -> Iterator[Progress]:
             record = lane.tracker.record(lane.position)
             if record is None or not record.prompted:
                 break
-            if lane.past_prompts:
-                lane.advance()
+            emptied_end = lane.past_prompts
+            lane.advance()
+            if emptied_end:
                 lane.end_of_object()
             else:
-                lane.advance()
                 lane.object_goes_on()
             lane.finished.append(record)
             yield from _finished(lane)

@@ -188,8 +188,7 @@ class TrackingSession(SegmentationSession):
 
         It may be taken at any time, between two steps of a propagation too, and does not change with the session.
         """
-        volume = {"name": self.view.volume.name, "checksum": self._checksum}
-        return session_state(self._objects, volume, self.view.window, self.stop, self._made_with())
+        return self._state_of(self._objects)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Holds what ``state`` says and nothing else; a propagation under way ends.
@@ -206,9 +205,7 @@ class TrackingSession(SegmentationSession):
 
     def object_state(self, object_id: int) -> dict[str, Any]:
         """As ``state``, of one object only."""
-        volume = {"name": self.view.volume.name, "checksum": self._checksum}
-        only = {object_id: self._object(object_id)}
-        return session_state(only, volume, self.view.window, self.stop, self._made_with())
+        return self._state_of({object_id: self._object(object_id)})
 
     def restore_object(self, object_id: int, state: dict[str, Any]) -> None:
         """An object is what ``object_state`` said of it; all others and the window stay. Raises as ``restore``."""
@@ -218,6 +215,10 @@ class TrackingSession(SegmentationSession):
             raise no_object(object_id)
         self._changed(self._objects[object_id])
         self._objects[object_id] = taken.objects[object_id]
+
+    def _state_of(self, objects: dict[int, SegmentedObject]) -> dict[str, Any]:
+        volume = {"name": self.view.volume.name, "checksum": self._checksum}
+        return session_state(objects, volume, self.view.window, self.stop, self._made_with())
 
     @cached_property
     def _checksum(self) -> str:

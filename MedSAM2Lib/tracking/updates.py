@@ -130,7 +130,7 @@ class UpdateRunner:
         axis = interval.axis
         span = object_span(segmented.prompts, axis, self.volume.slice_count(axis))
         within = interval.within(Interval(axis, span.first - 1, span.last + 1))
-        track.pending.difference_update(set(range(interval.first, interval.last + 1)) - set(within))
+        track.pending.difference_update(set(interval) - set(within))
         emptied = emptied_slices(segmented.prompts, axis)
         return lanes_for(object_id, track.tracker, within.first, within.last, track.pending, track.lanes, emptied)
 

@@ -14,14 +14,13 @@ import slicer
 
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.types import IJK, Axis, BoxPrompt, PointPrompt, ijk_position
-from MedSAM2Lib.volume.intensity import automatic_window
-from MedSAM2Lib.volume.volume import replace_non_finite
 from MedSAM2SlicerLib.panel.hands import Hands
 from MedSAM2SlicerLib.panel.outcome_files import save_scene, save_screenshot
 from MedSAM2SlicerLib.panel.propagating import MEMORIES, ORIENTATIONS
 from MedSAM2SlicerLib.scene.geometry import ras_to_ijk, volume_data
 from MedSAM2SlicerLib.scene.nodes import nodes_of
 from MedSAM2SlicerLib.scene.segments import segment_mask, segment_name
+from MedSAM2SlicerLib.scene.windows import voxels_window
 
 SCENES = (".mrb", ".mrml")
 EXIT_BAD_INPUT = 2
@@ -179,8 +178,7 @@ class AppRun:
         if self._job.window == "display":
             return
         if self._job.window == "auto":
-            window = automatic_window(replace_non_finite(volume_data(volume))[0])
-            low, high = window.low, window.high
+            low, high = voxels_window(volume_data(volume))
         else:
             low, high = self._job.window
         display = volume.GetDisplayNode()

@@ -27,5 +27,10 @@ def first_window(volume_node: Any, volume: Volume) -> tuple[float, float]:
     shown = display_window(volume_node)
     if shown is not None and not display.GetAutoWindowLevel():
         return shown
+    return voxels_window(volume)
+
+
+def voxels_window(volume: Volume) -> tuple[float, float]:
+    """The window that the engine takes from the voxels by itself."""
     window = automatic_window(replace_non_finite(volume)[0])
     return window.low, window.high
