@@ -34,7 +34,7 @@ def plot_run(folder: Path) -> Path | None:
         scores.plot(found["frames"], found[name], marker=".", label=name)
     scores.set(xlabel="frames", ylabel="validation")
     if found:
-        scores.legend()
+        scores.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     path = folder / "curve.png"
     part = folder / "curve.part.png"
     figure.savefig(part, dpi=110)
