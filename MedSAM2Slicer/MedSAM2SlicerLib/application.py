@@ -56,6 +56,32 @@ def layout_manager() -> Any:
     return None if app is None else app.layoutManager()
 
 
+def process_events() -> None:
+    """Lets the event loop do what waits."""
+    slicer.app.processEvents()
+
+
+def copy_text(text: str) -> None:
+    """Puts a text on the clipboard."""
+    slicer.app.clipboard().setText(text)
+
+
+def standard_icon(icon: Any) -> Any:
+    """An icon of the application's style, by ``qt.QStyle``'s name of it."""
+    return slicer.app.style().standardIcon(icon)
+
+
+def follow_focus(callback: Callable[[Any, Any], None]) -> None:
+    """Calls back with the old and the new widget at each change of the keyboard's focus, and at once."""
+    slicer.app.connect("focusChanged(QWidget*,QWidget*)", callback)
+    callback(None, slicer.app.focusWidget())
+
+
+def unfollow_focus(callback: Callable[[Any, Any], None]) -> None:
+    """Calls back no more."""
+    slicer.app.disconnect("focusChanged(QWidget*,QWidget*)", callback)
+
+
 def slice_views() -> list[SliceView]:
     """All slice views of the layout, by their names' order; none without a main window."""
     layout = layout_manager()

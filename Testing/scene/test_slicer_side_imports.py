@@ -83,6 +83,16 @@ def test_rooms_below_the_panel_do_without_the_running_application(room: str) -> 
                 assert node.attr not in {"app", "modules", "mrmlScene", "util"}, f"{file}:{node.lineno}"
 
 
+def test_the_application_itself_is_named_in_one_file() -> None:
+    named = {
+        room_of(file)
+        for file in library_files()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "slicer.app"
+    }
+    assert named == {"application"}
+
+
 def test_scene_and_parameters_need_neither_qt_nor_torch() -> None:
     names = sorted(file.stem for file in (LIBRARY / "scene").glob("*.py") if file.stem != "__init__")
     lines = [f"import MedSAM2SlicerLib.scene.{name}" for name in names]

@@ -14,6 +14,7 @@ import slicer
 
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.types import IJK, Axis, BoxPrompt, PointPrompt, ijk_position
+from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.hands import Hands
 from MedSAM2SlicerLib.panel.outcome_files import save_scene, save_screenshot
 from MedSAM2SlicerLib.panel.propagating import MEMORIES, ORIENTATIONS
@@ -184,7 +185,7 @@ class AppRun:
         display = volume.GetDisplayNode()
         display.SetAutoWindowLevel(False)
         display.SetWindowLevelMinMax(low, high)
-        slicer.app.processEvents()
+        application.process_events()
 
     def _report(self, segmentation: Any, segment_id: str) -> None:
         name = segment_name(segmentation, segment_id)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import slicer
 
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.types import IJK, Axis, SliceKey, ijk_position, in_plane_axes
@@ -87,10 +86,10 @@ class Hands:
 
     def wait(self) -> None:
         """Lets the event loop run until nothing is pending. Raises what the panel then shows as an error."""
-        slicer.app.processEvents()
+        application.process_events()
         while self._panel.controller.busy:
-            slicer.app.processEvents()
-        slicer.app.processEvents()
+            application.process_events()
+        application.process_events()
         error = self._panel.status.error
         if error is not None and error.expected:
             raise MedSAM2Error(error.code, error.template, **error.fields)
@@ -103,7 +102,7 @@ class Hands:
         index_before = view.node.GetSliceOffset()
         logic.FitSliceToBackground()
         view.node.SetSliceOffset(index_before)
-        slicer.app.processEvents()
+        application.process_events()
 
     def _aim(self, axis: Axis, corners: Sequence[IJK]) -> SliceView:
         """Shows the corners' slice in the view of that axis, large enough to hit single voxels."""
@@ -115,7 +114,7 @@ class Hands:
         jump_to_slice([view.node], volume, SliceKey(axis, round(corners[0][ijk_position(axis)])))
         middle = tuple(float(value) for value in np.mean(corners, axis=0))
         self._zoom(view, axis, middle, corners)
-        slicer.app.processEvents()
+        application.process_events()
         return view
 
     def _zoom(self, view: SliceView, axis: Axis, middle: IJK, corners: Sequence[IJK]) -> None:

@@ -35,7 +35,7 @@ def save_screenshot(path: Path) -> None:
     layout = application.layout_manager()
     for place in range(layout.threeDViewCount):
         layout.threeDWidget(place).threeDView().forceRender()
-    slicer.app.processEvents()
+    application.process_events()
     partial = path.with_name(f".partial-{path.name}")
     try:
         if not application.main_window().grab().save(str(partial), "PNG"):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import qt
-import slicer
+
+from MedSAM2SlicerLib import application
 
 TEXT_FIELDS = ("QLineEdit", "QAbstractSpinBox", "QTextEdit", "QPlainTextEdit")
 """Where a user types, Slicer's Python console included."""
@@ -40,14 +41,13 @@ class Shortcuts:
             shortcut = qt.QShortcut(qt.QKeySequence(key), self._window)
             shortcut.connect("activated()", call)
             self._made.append(shortcut)
-        slicer.app.connect("focusChanged(QWidget*,QWidget*)", self._on_focus)
-        self._on_focus(None, slicer.app.focusWidget())
+        application.follow_focus(self._on_focus)
 
     def remove(self) -> None:
         """Takes the keys away."""
         if not self._made:
             return
-        slicer.app.disconnect("focusChanged(QWidget*,QWidget*)", self._on_focus)
+        application.unfollow_focus(self._on_focus)
         for shortcut in self._made:
             shortcut.setEnabled(False)
             shortcut.setParent(None)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
+from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel import sentences
 from MedSAM2SlicerLib.panel.fixes import Fixes
 from MedSAM2SlicerLib.panel.guard import slot
@@ -77,7 +77,7 @@ class StatusLine:
             button.setVisible(number < len(fixes))
             button.setText(fixes[number].label if number < len(fixes) else "")
         self._ui.reportButton.setVisible(error is not None and not error.expected)
-        self._ui.statusIcon.setPixmap(slicer.app.style().standardIcon(self._icon(error)).pixmap(ICON_SIZE, ICON_SIZE))
+        self._ui.statusIcon.setPixmap(application.standard_icon(self._icon(error)).pixmap(ICON_SIZE, ICON_SIZE))
 
     def _icon(self, error: SessionError | None) -> Any:
         if error is not None:
@@ -102,5 +102,5 @@ class StatusLine:
     def _copy_report(self) -> None:
         error = self.error
         if error is not None:
-            slicer.app.clipboard().setText(problem_report(error, self._state))
+            application.copy_text(problem_report(error, self._state))
             self._ui.reportButton.setToolTip(_("Copied: paste it into your report"))
