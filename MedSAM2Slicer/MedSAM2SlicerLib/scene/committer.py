@@ -23,6 +23,7 @@ from MedSAM2SlicerLib.scene.edits import EditWatcher
 from MedSAM2SlicerLib.scene.grids import check_segmentation
 from MedSAM2SlicerLib.scene.masking import occupied_voxels, shared_editor_node
 from MedSAM2SlicerLib.scene.nodes import is_alive, require
+from MedSAM2SlicerLib.scene.segment_tags import mark_as_ours
 from MedSAM2SlicerLib.scene.segments import (
     Box,
     check_editable,
@@ -105,6 +106,7 @@ class Committer:
             within: a box of voxels; the whole volume if None.
             label: what the step is called.
 
+        A segment that changes is marked as half made by hand and half by this program, as DICOM-SEG tells it.
         Other segments keep all their voxels, unless the user's overwrite mode allows overlap, and then too. Raises
         InputError ``E_SEGMENT_LOCKED``, ``E_SEGMENT_HIDDEN``, ``E_NO_SEGMENT``, ``E_NODE_GONE`` and those of
         ``check_segmentation``; ValueError for a mask of another shape. Nothing has changed then.
@@ -119,6 +121,7 @@ class Committer:
         added, removed = int(np.count_nonzero(change.added)), int(np.count_nonzero(change.removed))
         if added + removed:
             self._write(change)
+            mark_as_ours(require_segment(self._segmentation, segment_id))
             self._done.append(_Step(change.packed(), label))
             self._undone.clear()
         return CommitReport(segment_id, label, added, removed, protected, masked)
