@@ -224,6 +224,31 @@ def test_the_status_that_is_chosen_is_the_segment_s(bench: PanelBench) -> None:
     assert np.array_equal(bench.expected_slice(middle_point()), bench.preview()[12])
 
 
+def test_a_doubted_segment_is_flagged_in_words_until_it_is_corrected_or_the_user_says_otherwise(
+    bench: PanelBench,
+) -> None:
+    propagated(bench, DIM)
+    combo, legend = bench.ui.segmentStatusCombo, bench.ui.ribbonLegend
+    assert combo.currentIndex == 2
+    assert "The segment is flagged: slices in doubt:" in bench.line
+    assert "The segment is flagged for that." in legend.text
+    for key in bench.state.doubted:
+        bench.panel.views.show_slice(bench.volume, key)
+        testing.settle()
+        bench.click((14, 13, key.index))
+    assert not bench.state.doubted and combo.currentIndex == 1
+    assert "flagged" not in legend.text
+    for _ in range(20):
+        if combo.currentIndex != 2:
+            bench.press(bench.ui.undoButton)
+    assert combo.currentIndex == 2
+    combo.currentIndex = 1
+    testing.settle()
+    assert "flagged" not in legend.text
+    bench.enter()
+    assert combo.currentIndex == 1, "what the user chose stays"
+
+
 def test_a_shown_surface_is_put_away_by_a_change_and_made_again_after_a_pause(bench: PanelBench) -> None:
     propagated(bench)
     bench.ui.surfaceCheck.click()

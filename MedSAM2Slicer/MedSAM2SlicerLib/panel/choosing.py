@@ -11,7 +11,8 @@ from MedSAM2SlicerLib.panel import sentences
 from MedSAM2SlicerLib.panel.context import Context, show_choice
 from MedSAM2SlicerLib.panel.guard import slot
 from MedSAM2SlicerLib.panel.soon import single_shot
-from MedSAM2SlicerLib.scene.segments import SegmentStatus, get_status, set_status
+from MedSAM2SlicerLib.scene.flags import choose_status
+from MedSAM2SlicerLib.scene.segments import SegmentStatus, get_status
 from MedSAM2SlicerLib.session.state import SessionState
 
 STATUSES: tuple[SegmentStatus, ...] = ("not started", "in progress", "flagged", "completed")
@@ -109,7 +110,8 @@ class ChoosingSection:
     def _on_status(self, index: int) -> None:
         chosen = self._context.selection
         if chosen.segment_id and index >= 0:
-            set_status(chosen.segmentation, chosen.segment_id, STATUSES[index])
+            choose_status(chosen.segmentation, chosen.segment_id, STATUSES[index])
+            self._context.refresh()
 
     @slot
     def _on_window(self) -> None:

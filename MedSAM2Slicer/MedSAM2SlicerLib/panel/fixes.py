@@ -10,8 +10,8 @@ from slicer.i18n import tr as _
 
 from MedSAM2SlicerLib import application
 from MedSAM2SlicerLib.panel.selection import Selection
+from MedSAM2SlicerLib.scene.flags import choose_status
 from MedSAM2SlicerLib.scene.grids import convert_segmentation, follow_transform
-from MedSAM2SlicerLib.scene.segments import set_status
 from MedSAM2SlicerLib.scene.views import align_view
 from MedSAM2SlicerLib.session.state import SessionError
 
@@ -79,7 +79,7 @@ class Fixes:
             align_view(node, self._selection.volume)
 
     def _unlock(self, fields: Fields) -> None:
-        set_status(self._selection.segmentation, str(fields["segment_id"]), "in progress")
+        choose_status(self._selection.segmentation, str(fields["segment_id"]), "in progress")
 
     def _show(self, fields: Fields) -> None:
         display = self._selection.segmentation.GetDisplayNode()

@@ -12,8 +12,8 @@ from MedSAM2SlicerLib.panel.context import Context, show_checked
 from MedSAM2SlicerLib.panel.guard import slot
 from MedSAM2SlicerLib.panel.ribbon_label import RibbonLabel
 from MedSAM2SlicerLib.panel.views import SlicesInView
+from MedSAM2SlicerLib.scene.flags import is_flagged
 from MedSAM2SlicerLib.scene.overlay import DisagreementOverlay
-from MedSAM2SlicerLib.session.reviewing import DOUBTFUL
 from MedSAM2SlicerLib.session.state import SessionState
 
 
@@ -87,10 +87,12 @@ class ReviewingSection:
     def _legend(self, state: SessionState) -> str:
         if not state.slices:
             return _("After a propagation, each slice's confidence is shown here; click to go there.")
-        doubted = sum(one.found and not one.kept and one.predicted_iou < DOUBTFUL for one in state.slices.values())
         text = _("{count} slices, {doubted} in doubt (hatched). Triangle: prompted; square: drawn by hand.").format(
-            count=sum(one.found for one in state.slices.values()), doubted=doubted
+            count=sum(one.found for one in state.slices.values()), doubted=len(state.doubted)
         )
+        chosen = self._context.selection
+        if chosen.segment_id and is_flagged(chosen.segmentation, chosen.segment_id):
+            text += " " + _("The segment is flagged for that.")
         return text + " " + _("Prompts have changed since: propagate again.") if state.outdated else text
 
     def _render_overlay(self, state: SessionState, at_rest: bool) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import qt
 
 from MedSAM2Lib.types import SliceKey
-from MedSAM2SlicerLib.session.reviewing import DOUBTFUL
 from MedSAM2SlicerLib.session.state import SessionState, SliceTrust
 
 SURE, DOUBTED, KEPT = "#2f9e6e", "#d9822b", "#3d7bd9"
@@ -30,12 +29,7 @@ class Bar:
     trust: SliceTrust | None = None
     prompted: bool = False
     drawn: bool = False
-
-    @property
-    def doubted(self) -> bool:
-        return (
-            self.trust is not None and self.trust.found and not self.trust.kept and self.trust.predicted_iou < DOUBTFUL
-        )
+    doubted: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,25 +50,30 @@ class Scale:
 
 def bars(state: SessionState, width: int) -> list[Bar]:
     """Columns of at least one pixel; slices that fall on one pixel share a column."""
-    scale, found = Scale(state.slice_count, width), []
+    scale, found, doubted = Scale(state.slice_count, width), [], {*state.doubted}
     first = 0
     while first < state.slice_count:
         last = first
         while last + 1 < state.slice_count and scale.left(last + 1) == scale.left(first):
             last += 1
-        found.append(_bar(state, first, last))
+        found.append(_bar(state, first, last, doubted))
         first = last + 1
     return found
 
 
-def _bar(state: SessionState, first: int, last: int) -> Bar:
+def _bar(state: SessionState, first: int, last: int, doubted: set[SliceKey]) -> Bar:
     assert state.axis is not None
     keys = [SliceKey(state.axis, index) for index in range(first, last + 1)]
     trusts = [state.slices[key] for key in keys if key in state.slices]
     present = [one for one in trusts if one.found] or trusts
     trust = min(present, key=lambda one: one.predicted_iou) if present else None
     return Bar(
-        first, last, trust, any(key in state.keyframes for key in keys), any(key in state.hand_drawn for key in keys)
+        first,
+        last,
+        trust,
+        any(key in state.keyframes for key in keys),
+        any(key in state.hand_drawn for key in keys),
+        any(key in doubted for key in keys),
     )
 
 

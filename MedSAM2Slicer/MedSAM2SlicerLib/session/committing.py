@@ -129,9 +129,24 @@ class Committing:
             suggestion=None,
             bank=None,
             progress=None,
-            message=_committed(run, gathered, report.changed_voxels, report.protected_voxels, opened),
         )
+        self._core.judge()
+        message = _committed(run, gathered, report.changed_voxels, report.protected_voxels, opened)
+        self._core.say(message=message or self._changed(opened, run, report.changed_voxels))
         write_record(opened, self._core.state)
+
+    def _changed(self, opened: Open, run: Run, changed: int) -> Message:
+        """What changed, and what that does to the segment's flag."""
+        flagged, doubted = opened.parts.segments.flagged(opened.segment_id), len(self._core.state.doubted)
+        if flagged:
+            return text(
+                "{changed} voxels changed. The segment is flagged: slices in doubt: {doubted}; N goes to the next one.",
+                changed=changed,
+                doubted=doubted,
+            )
+        if run.step.flagged:
+            return text("{changed} voxels changed. The segment is flagged no more.", changed=changed)
+        return text("{changed} voxels changed.", changed=changed)
 
     @staticmethod
     def _keep(opened: Open, mask: BoolArray, within: Box, keys: Sequence[SliceKey]) -> None:
@@ -158,7 +173,8 @@ def _place(within: Box, key: SliceKey) -> tuple[slice | int, ...] | None:
     return tuple(place)
 
 
-def _committed(run: Run, gathered: Gathered, changed: int, protected: int, opened: Open) -> Message:
+def _committed(run: Run, gathered: Gathered, changed: int, protected: int, opened: Open) -> Message | None:
+    """What matters more than that voxels changed, if anything does."""
     if protected:
         return text(
             "{changed} voxels changed; {protected} stayed with other segments.", changed=changed, protected=protected
@@ -168,4 +184,4 @@ def _committed(run: Run, gathered: Gathered, changed: int, protected: int, opene
     beyond = [index for index, one in zip(ends, trusts) if one is not None and one.found]
     if run.complete and beyond:
         return text("The object goes on beyond slice {index}: widen the range.", index=beyond[0])
-    return text("{changed} voxels changed.", changed=changed)
+    return None

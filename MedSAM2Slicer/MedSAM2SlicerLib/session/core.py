@@ -145,6 +145,15 @@ class Core:
         opened.known_prompts = opened.prompts()
         self.say(keyframes=opened.keyframes(), hand_drawn=opened.hand_drawn(), **changes)
 
+    def judge(self) -> None:
+        """The segment at hand is flagged where the engine doubts too much of it, and its flag goes where it does not.
+
+        Where nothing was propagated there is nothing to judge.
+        """
+        opened = self.opened()
+        if self.state.slices:
+            opened.parts.segments.flag(opened.segment_id, self.state.in_doubt)
+
     def fail(self, error: BaseException, **changes: Any) -> None:
         """Shows what went wrong."""
         self.say(error=SessionError.of(error), message=None, **changes)
@@ -171,7 +180,8 @@ class Core:
         before = opened.parts.prompts.snapshot() if prompts is None else prompts
         previews = (*opened.previews, *opened.to_preview)
         token = opened.history.new_token()
-        return Step(label, opened.segment_id, before, tuple(dict.fromkeys(previews)), token)
+        flagged = opened.parts.segments.flagged(opened.segment_id)
+        return Step(label, opened.segment_id, before, tuple(dict.fromkeys(previews)), token, flagged=flagged)
 
     def rest_phase(self) -> str:
         """The phase where nothing runs."""

@@ -85,6 +85,7 @@ class Corrections:
             opened.released.update(released)
             sentence = text("{count} slices may be computed again.", count=len(released))
             self._core.say_prompts(outdated=bool(self._core.state.slices), message=sentence)
+            self._core.judge()
 
     def _keep(self, opened: Open, change: Change, label: str) -> None:
         step = self._core.step(label)
@@ -114,11 +115,13 @@ class Corrections:
             outdated=bool(self._core.state.slices),
             message=text("{count} slices drawn by hand are kept as they are.", count=len(keys)),
         )
+        self._core.judge()
 
     def _begin_anew(self, opened: Open, step: Step) -> None:
         for key in opened.hand_drawn():
             opened.parts.prompts.drop_mask_keyframe(opened.segment_id, key)
         opened.to_forget = True
+        opened.parts.segments.flag(opened.segment_id, False)
         opened.gathered, opened.kept = None, None
         self._core.say_prompts(
             edited=False, slices={}, outdated=False, message=text("The segment was emptied: it begins anew.")

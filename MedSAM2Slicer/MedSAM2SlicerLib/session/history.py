@@ -15,7 +15,8 @@ class Step:
     """What is needed to go back over one step.
 
     ``prompts`` is the prompt store's snapshot from before it, ``previews`` the slices that were previewed then,
-    ``token`` names what the engine knew, and ``commits`` counts the committer's own undo steps that belong to it.
+    ``token`` names what the engine knew, ``commits`` counts the committer's own undo steps that belong to it, and
+    ``flagged`` says whether the segment was flagged then.
     """
 
     label: str
@@ -24,6 +25,7 @@ class Step:
     previews: tuple[SliceKey, ...]
     token: int
     commits: int = 0
+    flagged: bool = False
 
 
 class History:

@@ -132,7 +132,7 @@ class Provenance(Protocol):
 
 
 class Segments(Protocol):
-    """The user's segments, read only."""
+    """The user's segments; their voxels are read only."""
 
     def name(self, segment_id: str) -> str: ...
 
@@ -142,6 +142,14 @@ class Segments(Protocol):
 
     def mask(self, segment_id: str, within: Box | None = None) -> BoolArray:
         """The segment's voxels [k, j, i], all or those of a part."""
+        ...
+
+    def flagged(self, segment_id: str) -> bool:
+        """Whether it is flagged since the engine doubts it."""
+        ...
+
+    def flag(self, segment_id: str, doubted: bool) -> None:
+        """Flags it, or takes that flag away; a status that the user set stays."""
         ...
 
 

@@ -132,6 +132,7 @@ class Prompting:
             device=answer.ready.device,
             seconds_per_slice=self._core.speed.seconds_per_slice,
         )
+        self._core.judge()
         if error is not None:
             self._core.fail(error)
 

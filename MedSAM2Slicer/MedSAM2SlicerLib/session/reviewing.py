@@ -13,9 +13,6 @@ from MedSAM2SlicerLib.session.core import Core, text
 from MedSAM2SlicerLib.session.ports import Box
 from MedSAM2SlicerLib.session.stepper import Task
 
-DOUBTFUL = 0.75
-"""Predicted IoU below which a slice is worth a look."""
-
 
 class Reviewing:
     """Answers questions about the segment at hand.
@@ -30,15 +27,14 @@ class Reviewing:
     def next_doubtful(self, after: int | None) -> SliceKey | None:
         """The next slice above ``after`` that the engine doubts, from the lowest again after the last one.
 
-        A slice is doubted if its predicted IoU is below ``DOUBTFUL``; where none is, the least trusted one comes.
-        Slices that the user prompted or drew are not doubted. None where nothing was propagated.
+        Where it doubts none, the least trusted one comes that the user neither prompted nor drew. None where nothing
+        was propagated.
         """
-        kept = {*self._core.state.keyframes}
-        slices = {key: one for key, one in self._core.state.slices.items() if one.found and key not in kept}
+        state = self._core.state
+        slices = {key: one for key, one in state.slices.items() if one.found and key not in state.keyframes}
         if not slices:
             return None
-        doubted = [key for key, one in slices.items() if one.predicted_iou < DOUBTFUL]
-        doubted = sorted(doubted, key=lambda key: key.index)
+        doubted = state.doubted
         if not doubted:
             return min(slices, key=lambda key: slices[key].predicted_iou)
         later = [key for key in doubted if after is not None and key.index > after]

@@ -7,6 +7,7 @@ from typing import Any
 from MedSAM2Lib.types import BoolArray
 from MedSAM2SlicerLib.scene.committer import Committer
 from MedSAM2SlicerLib.scene.edits import EditWatcher
+from MedSAM2SlicerLib.scene.flags import flag, is_flagged
 from MedSAM2SlicerLib.scene.geometry import volume_data
 from MedSAM2SlicerLib.scene.grids import check_segmentation
 from MedSAM2SlicerLib.scene.lifetime import NodeEvents, NodeWatch
@@ -34,6 +35,12 @@ class NodeSegments:
 
     def mask(self, segment_id: str, within: Box | None = None) -> BoolArray:
         return segment_mask(self._segmentation, segment_id, self._volume, within)
+
+    def flagged(self, segment_id: str) -> bool:
+        return is_flagged(self._segmentation, segment_id)
+
+    def flag(self, segment_id: str, doubted: bool) -> None:
+        flag(self._segmentation, segment_id, doubted)
 
 
 class MrmlScene(Scene):
@@ -90,5 +97,5 @@ class MrmlScene(Scene):
 
     @staticmethod
     def segments(volume_node: Node, segmentation_node: Node) -> NodeSegments:
-        """The segments of a segmentation node, read only."""
+        """The segments of a segmentation node; their voxels are read only."""
         return NodeSegments(volume_node, segmentation_node)

@@ -10,6 +10,11 @@ from typing import Literal
 from MedSAM2Lib.errors import MedSAM2Error
 from MedSAM2Lib.types import Axis, BankView, Orientations, SliceKey, Suggestion
 
+DOUBTFUL = 0.75
+"""Predicted IoU below which a slice is worth a look."""
+DOUBTFUL_SHARE = 0.1
+"""A segment is flagged where more than this share of the slices with the object is doubtful."""
+
 Phase = Literal["idle", "encoding", "ready", "propagating", "reviewing"]
 """No segment is open; a prompt is being computed; waiting for the user; slices come; what came was committed."""
 
@@ -145,6 +150,22 @@ class SessionState:
     @property
     def confidences(self) -> dict[SliceKey, float]:
         return {key: 1.0 if one.kept else one.predicted_iou for key, one in self.slices.items() if one.found}
+
+    @property
+    def doubted(self) -> tuple[SliceKey, ...]:
+        """Slices with the object that the engine doubts and the user neither prompted nor drew, lowest index first."""
+        kept = {*self.keyframes}
+        doubted = [
+            key
+            for key, one in self.slices.items()
+            if one.found and not one.kept and key not in kept and one.predicted_iou < DOUBTFUL
+        ]
+        return tuple(sorted(doubted, key=lambda key: key.index))
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether more of the object is doubtful than ``DOUBTFUL_SHARE``."""
+        return len(self.doubted) > DOUBTFUL_SHARE * sum(one.found for one in self.slices.values())
 
     @property
     def busy(self) -> bool:

@@ -71,10 +71,12 @@ class Undoing:
         side, segment_id = opened.side, step.segment_id
         remember = Task("remember", lambda: lambda: _remember(side, waiting, segment_id), on_error=self._failed)
         self._core.stepper.add(remember)
-        return replace(step, prompts=opened.parts.prompts.snapshot(), previews=here, token=token)
+        flagged = opened.parts.segments.flagged(segment_id)
+        return replace(step, prompts=opened.parts.prompts.snapshot(), previews=here, token=token, flagged=flagged)
 
     def _back_at(self, opened: Open, step: Step, template: str) -> None:
         opened.parts.prompts.restore(step.prompts)
+        opened.parts.segments.flag(step.segment_id, step.flagged)
         if step.commits and step.segment_id == opened.segment_id:
             write_record(opened, self._core.state)
         opened.previews = {}
