@@ -22,6 +22,7 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
     "tracking": {"network", "memory", "volume", *GROUND},
     "weights": {"network", "resources", *GROUND},
     "imageset": {"tracking", "memory", "volume", *GROUND},
+    "dicom": {"volume", *GROUND},
     "training": {"network", "memory", "volume", "tracking", "weights", "resources", *GROUND},
     "evaluation": {"network", "memory", "volume", "tracking", "weights", "training", "resources", *GROUND},
     "commands": {
@@ -31,6 +32,7 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
         "tracking",
         "weights",
         "imageset",
+        "dicom",
         "training",
         "evaluation",
         "resources",
@@ -49,6 +51,7 @@ ALLOWED_PACKAGES: dict[str, set[str]] = {
     "volume": {"numpy", "scipy", "PIL"},
     "tracking": {"numpy", "torch"},
     "imageset": {"numpy", "torch"},
+    "dicom": {"numpy", "highdicom", "pydicom"},
     "weights": {"torch", "safetensors", "huggingface_hub", "tqdm"},
     "cli": set(),
     "__init__": set(),
@@ -102,6 +105,12 @@ def test_importing_the_library_and_its_command_imports_no_torch() -> None:
     code = "import sys, MedSAM2Lib.types, MedSAM2Lib.cli as c; c.build_parser(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=LIBRARY.parent)
     assert done.stdout.strip() == "False"
+
+
+def test_importing_the_dicom_room_imports_no_dicom_library() -> None:
+    code = "import sys, MedSAM2Lib.dicom; print({'torch', 'highdicom', 'pydicom'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=LIBRARY.parent)
+    assert done.stdout.strip() == "set()"
 
 
 def test_no_file_of_the_library_catches_every_exception() -> None:

@@ -1,0 +1,100 @@
+"""Segments described in a JSON file: a list of {number, label, category, type, ...}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from MedSAM2Lib.dicom.refusals import SegExportError
+from MedSAM2Lib.dicom.segment_info import Code, SegmentInfo
+
+_CODES = {
+    "category": "category",
+    "type": "type",
+    "modifier": "type_modifier",
+    "region": "region",
+    "region_modifier": "region_modifier",
+}
+_KEYS = {"number", "label", "rgb", "algorithm_type", "tracking_id", "tracking_uid", *_CODES}
+
+
+def read_segment_file(path: Path | str) -> list[SegmentInfo]:
+    """The segments of a file.
+
+    It holds a list of ``{number, label, category, type, modifier?, region?, region_modifier?, rgb?, algorithm_type?,
+    tracking_id?, tracking_uid?}``, each code ``{scheme, value, meaning}``, rgb three numbers from 0 to 255.
+
+    Raises SegExportError ``E_SEGMENTS_FILE`` for a file that is no such list, ``E_TERMINOLOGY`` for a bad code,
+    ``E_EMPTY_LABEL`` for a segment without a label.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _bad(path, f"it cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise _bad(path, f"it is no JSON ({error})") from error
+    if not isinstance(content, list) or not content or not all(isinstance(one, dict) for one in content):
+        raise _bad(path, "it must be a list of objects in braces")
+    return [segment_from_plain(one, path) for one in content]
+
+
+def segment_from_plain(plain: Mapping[str, Any], path: Path) -> SegmentInfo:
+    """One segment of the list; ``path`` is named in errors."""
+    strange = sorted(set(plain) - _KEYS)
+    if strange:
+        raise _bad(path, f"'{strange[0]}' is unknown; known are {', '.join(sorted(_KEYS))}")
+    label = plain.get("label") or ""
+    number = plain.get("number")
+    if not isinstance(label, str):
+        raise _bad(path, f"the label {label!r} is no text")
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise _bad(path, f"segment '{label}' needs a number from 1, the one of its voxels in the mask")
+    codes = {field: _code(plain.get(key), key, label) for key, field in _CODES.items()}
+    return SegmentInfo(
+        label=label,
+        rgb=_rgb(plain.get("rgb"), path, label),
+        algorithm_type=plain.get("algorithm_type") or "SEMIAUTOMATIC",
+        tracking_id=plain.get("tracking_id"),
+        tracking_uid=plain.get("tracking_uid"),
+        number=number,
+        **codes,
+    )
+
+
+def _code(plain: Any, key: str, label: str) -> Code | None:
+    if plain is None:
+        return None
+    parts = [plain.get(name) for name in ("value", "scheme", "meaning")] if isinstance(plain, dict) else [None]
+    if not all(isinstance(part, str) and part.strip() for part in parts):
+        raise SegExportError(
+            "E_TERMINOLOGY",
+            "The {key} of segment '{label}' must be {{scheme, value, meaning}}, three texts: for example "
+            '{{"scheme": "SCT", "value": "10200004", "meaning": "Liver"}}.',
+            key=key,
+            label=label,
+        )
+    return Code(*parts)
+
+
+def _rgb(plain: Any, path: Path, label: str) -> tuple[int, int, int] | None:
+    if plain is None:
+        return None
+    whole = (
+        isinstance(plain, list) and len(plain) == 3 and all(type(part) is int and 0 <= part <= 255 for part in plain)
+    )
+    if not whole:
+        raise _bad(path, f"rgb of segment '{label}' must be three whole numbers from 0 to 255")
+    red, green, blue = plain
+    return red, green, blue
+
+
+def _bad(path: Path, fault: str) -> SegExportError:
+    return SegExportError(
+        "E_SEGMENTS_FILE",
+        "{path} describes no segments: {fault}. See medsam2 dicom-seg export --help for an example.",
+        path=path,
+        fault=fault,
+    )
