@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from MedSAM2Lib.tracking.engine import stop_rule_for
 from MedSAM2Lib.types import BoxPrompt, MaskPrompt, PointPrompt, SliceResult, ijk_position
-from MedSAM2Lib.volume.intensity import Window
+from MedSAM2Lib.volume.intensity import CT_PRESETS, Window
 from MedSAM2Lib.volume.volume import Volume, finite_range
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ def notices_of(done: Segmentation, model: ReadyModel, settings: SegmentSettings)
     """Sentences on a segmentation whose labels are filled in."""
     if settings.window != "auto":
         yield from _useless_window(done.volume, done.session.view.window)
+    else:
+        yield from _other_window(done.session.view.window)
     yield from _rounded(done)
     least = stop_rule_for(model.loaded.config, enabled=True).predicted_iou
     for object_id in done.object_ids:
@@ -43,6 +45,16 @@ def _useless_window(volume: Volume, window: Window) -> Iterator[str]:
         f"The window {window.low:g},{window.high:g} holds none of the volume's values ({low:g} to {high:g}), so that "
         "the model saw black and white only: leave --window out, or give another one."
     )
+
+
+def _other_window(window: Window) -> Iterator[str]:
+    """CT presets that the first prompt asked for, in place of soft tissue's."""
+    for name in ("lung", "bone", "angiography"):
+        if CT_PRESETS[name] == window:
+            yield (
+                "What the first prompt points at lies outside the soft-tissue window: the model saw the "
+                f"{name} window, {window.low:g},{window.high:g}. Give --window to choose another."
+            )
 
 
 def _rounded(done: Segmentation) -> Iterator[str]:

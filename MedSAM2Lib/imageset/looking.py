@@ -116,7 +116,7 @@ class Looker:
 
     def _features_of(self, place: int, view: ImageView, frame: SliceFrame) -> SliceFeatures:
         config, context = self._runner.config, self._runner.context
-        key = (KEY.axis, place, frame.region, config.image_size, str(context.dtype))
+        key = (KEY.axis, place, frame.region, view.slices.window, config.image_size, str(context.dtype))
 
         def encode() -> SliceFeatures:
             return self._runner.encode(view.image(frame))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.tracking.view import LETTERBOX, STRETCH, VolumeView
 from MedSAM2Lib.types import SegmentationEngine, StopRule, VolumeData
 from MedSAM2Lib.volume.intensity import Window, automatic_window
+from MedSAM2Lib.volume.prompted_window import window_of_prompt
 from MedSAM2Lib.volume.volume import Volume, replace_non_finite
 
 TEMPORAL = "temporal"
@@ -101,13 +102,15 @@ class Sam2Engine(SegmentationEngine):
     def open(self, volume: VolumeData, features: FeatureCache | None = None) -> TrackingSession:
         """A session on a volume; voxels that are not finite are replaced, with a notice. Raises VolumeError.
 
-        ``features`` are taken over from an earlier session: of the same network, volume, window and fit.
+        ``features`` are taken over from an earlier session: of the same network, volume and fit. Where the options
+        name no window, the first positive prompt decides: see ``window_of_prompt``.
         """
         volume, replaced = replace_non_finite(Volume(volume.array, volume.ijk_to_world, volume.name))
         if replaced:
             what = "1 voxel is not a finite number" if replaced == 1 else f"{replaced} voxels are not finite numbers"
             self.context.notice(f"{what}: the lowest finite value stands in.")
-        window = self.options.window or automatic_window(volume)
+        chosen = self.options.window
+        window = chosen or automatic_window(volume)
         view = VolumeView(volume, window, self.options.fit, self.network.config.image_size)
         if features is None:
             features = FeatureCache(self.context.device, self.options.host_cache_bytes)
@@ -115,7 +118,15 @@ class Sam2Engine(SegmentationEngine):
         stop = stop_rule_for(self.network.config, enabled=True)
         options = self.options
         return TrackingSession(
-            view, runner, features, self._new_bank, options.zoom, stop, options.seed_by, lambda: self.identity
+            view,
+            runner,
+            features,
+            self._new_bank,
+            options.zoom,
+            stop,
+            options.seed_by,
+            made_with=lambda: self.identity,
+            choose_window=None if chosen else partial(window_of_prompt, volume),
         )
 
     def restore(self, volume: VolumeData, state: dict[str, Any]) -> TrackingSession:

@@ -12,16 +12,17 @@ from torch import Tensor
 
 from MedSAM2Lib.network.features import SliceFeatures as SliceFeatures
 from MedSAM2Lib.types import SliceFrame
+from MedSAM2Lib.volume.intensity import Window
 
-FeatureKey = tuple[str, int, tuple[float, float, float, float], int, str]
+FeatureKey = tuple[str, int, tuple[float, float, float, float], Window, int, str]
 
 DEFAULT_HOST_BYTES = 1 << 30
 _DEVICE_SHARE = 0.25
 
 
-def feature_key(frame: SliceFrame, image_size: int, dtype: torch.dtype) -> FeatureKey:
-    """What makes two encodings the same: axis, index, region, size, precision."""
-    return (frame.key.axis, frame.key.index, frame.region, image_size, str(dtype))
+def feature_key(frame: SliceFrame, window: Window, image_size: int, dtype: torch.dtype) -> FeatureKey:
+    """What makes two encodings of a volume the same: axis, index, region, window, size, precision."""
+    return (frame.key.axis, frame.key.index, frame.region, window, image_size, str(dtype))
 
 
 def default_device_bytes(device: torch.device) -> int:

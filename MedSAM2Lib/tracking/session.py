@@ -13,6 +13,7 @@ from MedSAM2Lib.tracking.checks import (
     check_positive,
     check_prompt,
     check_range,
+    is_positive,
     no_object,
     no_prompt_on,
     prompted_slices,
@@ -43,6 +44,7 @@ from MedSAM2Lib.types import (
     StopRule,
     Suggestion,
 )
+from MedSAM2Lib.volume.intensity import Window
 
 
 class TrackingSession(SegmentationSession):
@@ -57,6 +59,7 @@ class TrackingSession(SegmentationSession):
         stop: when propagation ends by itself, where a request does not say.
         seed_by: how other orientations are prompted from the first one's result, ``box`` or ``mask``.
         made_with: tells the model and the options apart from others, as plain data; for saved states.
+        choose_window: the window for a prompt, asked at the session's first positive one; None keeps the view's.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class TrackingSession(SegmentationSession):
         stop: StopRule,
         seed_by: str = "box",
         made_with: Callable[[], dict[str, Any]] = dict,
+        choose_window: Callable[[Prompt], Window] | None = None,
     ) -> None:
         self.view = view
         self.features = features
@@ -76,6 +80,7 @@ class TrackingSession(SegmentationSession):
         self.stop = stop
         self._seed_by = seed_by
         self._made_with = made_with
+        self._choose_window = choose_window
         self._tracks = TrackMaker(view, runner, features, new_bank, zoom)
         self._objects: dict[int, SegmentedObject] = {}
 
@@ -103,6 +108,8 @@ class TrackingSession(SegmentationSession):
         """
         segmented = self._object(object_id)
         check_prompt(prompt, self.view.volume.array.shape)
+        if self._choose_window is not None and not self._has_positive_prompt():
+            self.view.window = self._choose_window(prompt)
         replaced = replaced_by(prompt, segmented.prompts)
         segmented.prompts = [*without(segmented.prompts, replaced), prompt]
         self._outdate(segmented, prompt.slice)
@@ -110,6 +117,9 @@ class TrackingSession(SegmentationSession):
         if track is not None:
             track.undecoded.add(prompt.slice.index)
         return replaced
+
+    def _has_positive_prompt(self) -> bool:
+        return any(is_positive(prompt) for segmented in self._objects.values() for prompt in segmented.prompts)
 
     def clear_prompts(self, object_id: int, key: SliceKey) -> None:
         """Removes an object's prompts on a slice: it is a keyframe no more, and what depends on it is outdated."""
@@ -199,9 +209,7 @@ class TrackingSession(SegmentationSession):
         for segmented in self._objects.values():
             self._changed(segmented)
         self._objects, self.stop = taken.objects, taken.stop
-        if taken.window != self.view.window:
-            self.view.window = taken.window
-            self.features.clear()
+        self.view.window = taken.window
 
     def object_state(self, object_id: int) -> dict[str, Any]:
         """As ``state``, of one object only."""

@@ -135,7 +135,7 @@ class TrackMaker:
         return StoredSlice(self.view.frame(key, track.region), record)
 
     def _features(self, frame: SliceFrame) -> SliceFeatures:
-        key = feature_key(frame, self.view.image_size, self.runner.context.dtype)
+        key = feature_key(frame, self.view.window, self.view.image_size, self.runner.context.dtype)
 
         def encode() -> SliceFeatures:
             return self.runner.encode(self.view.image(frame))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from MedSAM2SlicerLib.panel.propagating import MEMORIES, ORIENTATIONS
 from MedSAM2SlicerLib.scene.geometry import ras_to_ijk, volume_data
 from MedSAM2SlicerLib.scene.nodes import nodes_of
 from MedSAM2SlicerLib.scene.segments import segment_mask, segment_name
-from MedSAM2SlicerLib.scene.windows import voxels_window
+from MedSAM2SlicerLib.scene.windows import prompted_window
 
 SCENES = (".mrb", ".mrml")
 EXIT_BAD_INPUT = 2
@@ -174,12 +174,20 @@ class AppRun:
             i, j, k = (round(value, 3) for value in ras_to_ijk(self._panel.selection.volume, (-x, -y, z)))
         return i, j, k
 
+    def _prompt_in_node(self, prompt: PointPrompt | BoxPrompt) -> PointPrompt | BoxPrompt:
+        if isinstance(prompt, PointPrompt):
+            return replace(prompt, ijk=self._in_node(prompt.ijk))
+        return replace(prompt, first=self._in_node(prompt.first), last=self._in_node(prompt.last))
+
     def _set_window(self, volume: Any) -> None:
         """Sets the window as a user would before the first prompt; the panel takes it from the display then."""
         if self._job.window == "display":
             return
         if self._job.window == "auto":
-            low, high = voxels_window(volume_data(volume))
+            prompts = [prompt for _, prompts in self._job.objects for prompt in prompts]
+            if not prompts:
+                return
+            low, high = prompted_window(volume_data(volume), self._prompt_in_node(prompts[0]))
         else:
             low, high = self._job.window
         display = volume.GetDisplayNode()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from MedSAM2Lib.volume.intensity import automatic_window
+from MedSAM2Lib.types import PointPrompt, Prompt
+from MedSAM2Lib.volume.prompted_window import window_of_prompt
 from MedSAM2Lib.volume.volume import Volume, replace_non_finite
 
 
@@ -17,20 +18,22 @@ def display_window(volume_node: Any) -> tuple[float, float] | None:
     return display.GetLevel() - half, display.GetLevel() + half
 
 
-def first_window(volume_node: Any, volume: Volume) -> tuple[float, float]:
-    """The window of a session's first prompt: the display's where the user or the file has set it.
+def first_window(volume_node: Any, volume: Volume, prompt: Prompt) -> tuple[float, float] | None:
+    """The window of a session's first positive prompt, None for a negative: the display's where user or file set it.
 
     Slicer's own automatic one spans air to bone in a CT and leaves little contrast between organs: then it is the
-    window that the engine takes from the voxels by itself.
+    window that the engine takes by itself from the voxels and from what the prompt points at.
     """
+    if isinstance(prompt, PointPrompt) and not prompt.positive:
+        return None
     display = volume_node.GetDisplayNode()
     shown = display_window(volume_node)
     if shown is not None and not display.GetAutoWindowLevel():
         return shown
-    return voxels_window(volume)
+    return prompted_window(volume, prompt)
 
 
-def voxels_window(volume: Volume) -> tuple[float, float]:
-    """The window that the engine takes from the voxels by itself."""
-    window = automatic_window(replace_non_finite(volume)[0])
+def prompted_window(volume: Volume, prompt: Prompt) -> tuple[float, float]:
+    """The window that the engine takes by itself from the voxels and from what the prompt points at."""
+    window = window_of_prompt(replace_non_finite(volume)[0], prompt)
     return window.low, window.high

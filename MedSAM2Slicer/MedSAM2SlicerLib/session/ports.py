@@ -172,7 +172,7 @@ class SceneParts:
     """The scene's objects for one volume and segmentation.
 
     ``window`` are the grey values that the volume's display shows as black and white now, None where it has none;
-    ``first_window`` those that the engine is shown from the first prompt on.
+    ``first_window`` those that the engine is shown from the first positive prompt on, which it is asked with.
     ``watch`` tells of what happens to the nodes, until ``close``, which removes all observers and the preview.
     """
 
@@ -184,7 +184,7 @@ class SceneParts:
     provenance: Provenance
     segments: Segments
     window: Callable[[], tuple[float, float] | None]
-    first_window: Callable[[], tuple[float, float] | None]
+    first_window: Callable[[Prompt], tuple[float, float] | None]
     watch: Callable[[SceneEvents], None]
     close: Callable[[], None]
 

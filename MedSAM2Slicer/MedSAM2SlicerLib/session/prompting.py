@@ -102,7 +102,7 @@ class Prompting:
         state, key = self._core.state, prompt.slice
         axis = state.axis or prompt.axis
         chosen = state.range or default_range(opened.parts.volume, axis, key.index)
-        window = state.window or opened.parts.first_window()
+        window = state.window or opened.parts.first_window(prompt)
         self._core.say(axis=axis, range=with_keys(chosen, axis, [key]), window=window, slice_count=opened.count(axis))
 
     def _changed(self, opened: Open, step: Step, keys: list[SliceKey] | tuple[SliceKey, ...]) -> None:

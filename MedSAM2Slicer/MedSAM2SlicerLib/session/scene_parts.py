@@ -90,7 +90,7 @@ class MrmlScene(Scene):
             provenance,
             segments,
             window=lambda: display_window(volume_node),
-            first_window=lambda: first_window(volume_node, volume),
+            first_window=lambda prompt: first_window(volume_node, volume, prompt),
             watch=watch,
             close=close,
         )

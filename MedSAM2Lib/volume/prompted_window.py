@@ -1,0 +1,54 @@
+"""The window of a session's first prompt: one in which what was pointed at is neither all black nor all white."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MedSAM2Lib.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt, ijk_position, in_plane_axes
+from MedSAM2Lib.volume.intensity import CT_PRESETS, Window, automatic_window
+from MedSAM2Lib.volume.volume import Volume
+
+_HIDDEN = 0.5
+_AROUND_A_CLICK = 1
+
+
+def window_of_prompt(volume: Volume, prompt: Prompt) -> Window:
+    """The automatic window, or another CT preset where soft tissue's would hide what a positive prompt points at.
+
+    Lung where more than half of the prompt's voxels are darker than the soft-tissue window; where more than half are
+    brighter, angiography, or bone if that one hides them as well. A click stands for the 3x3 pixels around it.
+    """
+    soft_tissue = CT_PRESETS["soft-tissue"]
+    window = automatic_window(volume)
+    values = _pointed_at(volume, prompt)
+    if window != soft_tissue or values.size == 0:
+        return window
+    if np.mean(values < window.low) > _HIDDEN:
+        return CT_PRESETS["lung"]
+    if np.mean(values > window.high) <= _HIDDEN:
+        return window
+    vessels = CT_PRESETS["angiography"]
+    return CT_PRESETS["bone"] if np.mean(values > vessels.high) > _HIDDEN else vessels
+
+
+def _pointed_at(volume: Volume, prompt: Prompt) -> NDArray:
+    """Grey values of a box's or a mask's pixels, or around a positive click; none for a negative one."""
+    pixels = volume.slice(prompt.axis, prompt.slice.index)
+    if isinstance(prompt, MaskPrompt):
+        return pixels[prompt.mask]
+    if isinstance(prompt, BoxPrompt):
+        return pixels[_inside(prompt, prompt.first, prompt.last, 0)].ravel()
+    return (
+        pixels[_inside(prompt, prompt.ijk, prompt.ijk, _AROUND_A_CLICK)].ravel() if prompt.positive else pixels[:0, 0]
+    )
+
+
+def _inside(
+    prompt: PointPrompt | BoxPrompt, first: tuple[float, ...], last: tuple[float, ...], margin: int
+) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(max(0, round(first[place]) - margin), round(last[place]) + margin + 1)
+        for place in map(ijk_position, in_plane_axes(prompt.axis))
+    )
+    return rows, columns
