@@ -39,8 +39,11 @@ def download_model(entry: ModelEntry, models_folder: Path, report: Report | None
     _check_space(partial, remote.size or int(entry.megabytes * 1e6))
     fetch(remote, partial, report)
     checksum = _checked(partial, remote, entry)
-    write_sidecar(path, checksum)
-    partial.replace(path)
+    try:
+        write_sidecar(path, checksum)
+        partial.replace(path)
+    except OSError as error:
+        raise _not_written(path, error) from error
     return path
 
 
@@ -113,17 +116,21 @@ def _prepare_partial(path: Path, remote: RemoteFile) -> Path:
     partial = path.with_name(f".{path.name}.{version}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for other in _partials(path):
+            if other != partial:
+                other.unlink(missing_ok=True)
     except OSError as error:
-        raise DownloadError(
-            "E_DOWNLOAD_NOT_WRITTEN",
-            "The models folder {folder} cannot be made ({reason}); choose another with --folder or MEDSAM2_MODELS.",
-            folder=path.parent,
-            reason=error.strerror,
-        ) from error
-    for other in _partials(path):
-        if other != partial:
-            other.unlink(missing_ok=True)
+        raise _not_written(path, error) from error
     return partial
+
+
+def _not_written(path: Path, error: OSError) -> DownloadError:
+    return DownloadError(
+        "E_DOWNLOAD_NOT_WRITTEN",
+        "The models folder {folder} cannot be written to ({reason}); choose another with --folder or MEDSAM2_MODELS.",
+        folder=path.parent,
+        reason=error.strerror,
+    )
 
 
 def _check_space(partial: Path, size: int) -> None:

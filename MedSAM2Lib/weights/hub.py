@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -24,6 +25,7 @@ _CLIENT = "MedSAM2Slicer"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RESUMABLE = ("E_DOWNLOAD_OFFLINE", "E_DOWNLOAD_SERVER")
 _RANGE_REFUSED = 416
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def _interrupted(problem: DownloadError, partial: Path) -> DownloadError:
             file=problem.fields["file"],
             megabytes=done / 1e6,
         )
-    partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        partial.unlink()
     return problem
 
 
@@ -189,11 +192,11 @@ def _explained_system_error(error: BaseException, fields: dict[str, str]) -> Dow
             "{file} did not have the size that the hub announced, and was thrown away; download it again.",
             **fields,
         )
-    if isinstance(error, PermissionError):
+    if number in _FORBIDDEN or getattr(error, "filename", None) is not None:
         return DownloadError(
             "E_DOWNLOAD_NOT_WRITTEN",
             "{file} could not be written ({reason}); choose another models folder with --folder or MEDSAM2_MODELS.",
-            reason=error.strerror,
+            reason=os.strerror(number) if number else type(error).__name__,
             **fields,
         )
     return DownloadError(

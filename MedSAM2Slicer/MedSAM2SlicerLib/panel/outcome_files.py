@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -41,8 +42,11 @@ def save_screenshot(path: Path) -> None:
         if not application.main_window().grab().save(str(partial), "PNG"):
             raise _not_written(path, "the picture could not be stored")
         partial.replace(path)
+    except OSError as error:
+        raise _not_written(path, error.strerror) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _not_written(path: Path, reason: str | None) -> OutputError:

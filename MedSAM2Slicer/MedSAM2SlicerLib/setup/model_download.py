@@ -104,10 +104,10 @@ class ModelDownload:
         Raises:
             InputError: ``E_LICENCE_NOT_ACCEPTED``.
             SetupError: ``E_PACKAGES_MISSING`` (they check the model once it is here), ``E_PROCESS`` where Python does
-                not start.
+                not start, ``E_TEMPORARY`` where no temporary file can be written.
         """
         self._check()
-        self._output = Path(tempfile.mkdtemp(prefix="medsam2-download-")) / "output.txt"
+        self._output = _output_file()
         try:
             with self._output.open("wb") as output:
                 self._process = subprocess.Popen(
@@ -132,7 +132,8 @@ class ModelDownload:
         _end(self._process)
         for file in stored_files(self._entry, self._folder):
             if file.suffix == ".part":
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    file.unlink()
         self._finish("cancelled", "")
 
     def _check(self) -> None:
@@ -191,6 +192,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=_GRACE_SECONDS)
+
+
+def _output_file() -> Path:
+    """Where the process prints to, in a folder of its own."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="medsam2-download-")) / "output.txt"
+    except OSError as error:
+        raise SetupError(
+            "E_TEMPORARY",
+            "No temporary file can be written ({reason}): check the temporary folder's permissions and free space.",
+            reason=error.strerror,
+        ) from error
 
 
 def _what_went_wrong(text: str, code: int) -> str:
