@@ -12,7 +12,7 @@ from SlicerHost import testing
 from Testing.panel.panel_ground import PanelBench
 from Testing.scene.session_ground import MIDDLE, ORGAN
 
-TITLES = {"Memory", "Training case", "Models", "Device", "Setup"}
+TITLES = {"Memory", "Export DICOM-SEG", "Training case", "Models", "Device", "Setup"}
 
 
 def sections(bench: PanelBench) -> dict[str, Any]:

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "session": {"scene", "numpy"},
     "export": {"scene", "resources", VOLUME, "MedSAM2Lib.dicom", "slicer", "vtk", "numpy"},
     "panel": {
-        *("session", "export", "setup", "scene", "parameters", "application", "resources"),
+        *("session", "export", "setup", "scene", "parameters", "application", "dicom_database", "resources"),
         *(VOLUME, "MedSAM2Lib.weights.catalogue", "qt", "ctk", "slicer", "vtk", "numpy"),
     },
     "setup": {
@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "parameters": {"scene", "slicer", "vtk"},
     "application": {"slicer"},
+    "dicom_database": {"slicer"},
 }
 WITHOUT_APPLICATION = {"scene", "session", "export", "parameters"}
 
@@ -93,10 +94,10 @@ def test_the_application_itself_is_named_in_one_file() -> None:
     assert named == {"application"}
 
 
-def test_scene_and_parameters_need_neither_qt_nor_torch() -> None:
-    names = sorted(file.stem for file in (LIBRARY / "scene").glob("*.py") if file.stem != "__init__")
-    lines = [f"import MedSAM2SlicerLib.scene.{name}" for name in names]
+def test_scene_export_and_parameters_need_neither_qt_nor_torch() -> None:
+    files = sorted(file for room in ("scene", "export") for file in (LIBRARY / room).glob("*.py"))
+    lines = [f"import MedSAM2SlicerLib.{file.parent.name}.{file.stem}" for file in files if file.stem != "__init__"]
     code = "\n".join(["import sys", "import MedSAM2SlicerLib.parameters", *lines])
-    code += "\nprint(sorted(sys.modules.keys() & {'torch', 'qt', 'ctk', 'PySide6'}))"
+    code += "\nprint(sorted(sys.modules.keys() & {'torch', 'qt', 'ctk', 'PySide6', 'highdicom', 'pydicom'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=LIBRARY.parents[1])
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from MedSAM2Lib.types import Axis, SliceKey
+from MedSAM2SlicerLib import dicom_database
+from MedSAM2SlicerLib.export.service import DicomSeg
 from MedSAM2SlicerLib.panel.device_page import DevicePage
+from MedSAM2SlicerLib.panel.export_page import ExportPage
+from MedSAM2SlicerLib.panel.export_run import ExportRun
 from MedSAM2SlicerLib.panel.memory_page import MemoryPage
 from MedSAM2SlicerLib.panel.model_page import ModelPage
+from MedSAM2SlicerLib.panel.seg_reading import SegReading
 from MedSAM2SlicerLib.panel.setup_page import SetupPage
 from MedSAM2SlicerLib.panel.this_machine import EngineMachine, InstalledModels, PackageInstaller
 from MedSAM2SlicerLib.panel.ticker import QtTicker
@@ -37,9 +42,11 @@ class Pages:
         self.setup = SetupPage(PackageInstaller(), panel.refresh, report)
         cases = Cases(lambda: panel.selection, lambda: panel.state.window, panel.controller.settle)
         self.training = TrainingPage(cases, settings, report)
-        rest = (self.memory, self.training, self.models, self.device)
+        self.export = self._export_page()
+        rest = (self.memory, self.export, self.training, self.models, self.device)
         for page in (*rest, self.setup) if self.setup.ready else (self.setup, *rest):
             panel.add_page(page)
+        self.export.widget.parent().connect("contentsCollapsed(bool)", self.export.opened)
         if not self.setup.ready:
             self.setup.widget.parent().collapsed = False
 
@@ -51,6 +58,31 @@ class Pages:
         """Ends what is under way: a download, a measurement."""
         self.models.cancel()
         self.device.close()
+        self.export.close()
+
+    def _export_page(self) -> ExportPage:
+        panel = self._panel
+        exports = DicomSeg(lambda: panel.selection, panel.controller.settle, dicom_database.file_of_instance)
+        run = ExportRun(panel.worker.submit, QtTicker(panel.report), dicom_database, exports.put_under_study)
+        reading = SegReading(exports, self._choose_segmentation, panel.report)
+        return ExportPage(
+            exports,
+            run,
+            reading,
+            lambda: dicom_database.segments_table(panel.selection.segmentation),
+            panel.settings,
+            self._choose_segmentation,
+            panel.report,
+        )
+
+    def _choose_segmentation(self, node: Any) -> None:
+        """Another segmentation at hand; the one before is hidden."""
+        before = self._panel.selection.segmentation
+        if node is not before:
+            if before is not None:
+                before.SetDisplayVisibility(False)
+            self._panel.selection.choose_segmentation(node)
+            self._panel.refresh()
 
     def _jump(self, key: SliceKey) -> None:
         if self._panel.selection.volume is not None:

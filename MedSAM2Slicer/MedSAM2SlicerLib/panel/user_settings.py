@@ -60,6 +60,15 @@ class UserSettings:
         self._set("TrainingFolder", folder)
 
     @property
+    def export_folder(self) -> str:
+        """The folder that a DICOM-SEG was written into last; empty if none was."""
+        return self._get("ExportFolder")
+
+    @export_folder.setter
+    def export_folder(self, folder: str) -> None:
+        self._set("ExportFolder", folder)
+
+    @property
     def seconds_per_slice(self) -> float | None:
         """As measured last on this machine; None before that."""
         try:

@@ -1,0 +1,46 @@
+"""The DICOM series that a volume was loaded from: its files, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from MedSAM2Lib.dicom import SourceGrid, SourceSeries, check_source, read_source, source_files
+
+INSTANCES = "DICOM.instanceUIDs"
+"""Slicer's attribute of a volume: the instance of each slice, "Unknown" where it had none."""
+
+
+class SeriesReader:
+    """Finds and reads the series of a volume; headers are read again only where the files are others.
+
+    Args:
+        file_of_instance: gives the path of an instance by its UID, or an empty text.
+    """
+
+    def __init__(self, file_of_instance: Callable[[str], str]) -> None:
+        self._file_of_instance = file_of_instance
+        self._read: tuple[object, SourceSeries, SourceGrid | None] | None = None
+
+    def files(self, volume_node: Any, folder: Path | None) -> Path | Sequence[Path]:
+        """The folder that the user chose, else the files of the volume's instances.
+
+        Raises SegExportError ``E_NO_SOURCE``, with how many of how many are missing.
+        """
+        if folder is not None:
+            return folder
+        uids = str(volume_node.GetAttribute(INSTANCES) or "").split()
+        return source_files(uids, self._file_of_instance, volume_node.GetName())
+
+    def read(self, files: Path | Sequence[Path]) -> tuple[SourceSeries, SourceGrid | None]:
+        """Headers and grid. Raises SegExportError as ``read_source`` and ``check_source`` do."""
+        key = files if isinstance(files, Path) else tuple(files)
+        if self._read is None or self._read[0] != key:
+            series = read_source(files)
+            self._read = (key, series, check_source(series))
+        return self._read[1], self._read[2]
+
+    def forget(self) -> None:
+        """Files may have changed."""
+        self._read = None
