@@ -3,20 +3,21 @@
 An orientation's word counts as much as it agrees as a whole with the one that the user prompted: where it has followed
 another object, it is not heard.
 
-Low-resolution logits stay as they are until a slab of the volume is asked for; nothing of the volume's size is held.
+Low-resolution logits stay as they are until a slab of the volume is asked for; nothing of the volume's size is held,
+and nothing is computed where no orientation was shown the volume.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 
 from MedSAM2Lib.tracking.ending import object_span
 from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice
+from MedSAM2Lib.tracking.words import NOWHERE, Block, Orientation, Word, low_res_logits, probabilities
 from MedSAM2Lib.types import (
     AXES,
     NOT_COMPUTED,
@@ -27,55 +28,48 @@ from MedSAM2Lib.types import (
     MaskPrompt,
     SliceKey,
     array_dimension,
-    in_plane_axes,
 )
 from MedSAM2Lib.volume.slices import rows_to_voxels
 
-ABSENT_WEIGHT = 0.05
-"""What an orientation's word counts that a voxel is not of the object, where it did not look or saw nothing."""
-
-DENIAL_WEIGHT = 1.0
-"""What the same word counts of the orientation that the user prompted: one other alone does not outvote it, two do."""
+_BLOCK_VOXELS = 1 << 18
+"""Fused at once: few enough that what is computed of them stays in the processor's cache."""
 
 
-@dataclass
 class _Mean:
-    """A running weighted mean over orientations, each [n, j, i]; ``deviation`` sums weighted squares about the mean.
+    """A running weighted mean over orientations, each [k, j, i]; one alone comes out exactly as it went in."""
 
-    One orientation alone comes out exactly as it went in, and equal ones without any deviation (West 1979).
-    """
+    def __init__(self, word: FloatArray, weight: FloatArray) -> None:
+        self.weights = weight.copy()
+        self.values = np.where(weight > 0, word, np.float32(0.0))
 
-    weights: FloatArray
-    values: FloatArray
-    deviation: FloatArray
-    words: int = 0
-
-    @staticmethod
-    def of_nothing(shape: tuple[int, int, int]) -> _Mean:
-        weights, values, deviation = (np.zeros(shape, dtype=np.float32) for _ in range(3))
-        return _Mean(weights, values, deviation)
-
-    def add(self, probability: FloatArray, weight: FloatArray) -> None:
-        """Takes in one orientation; ``weight`` is the mean's own from now on."""
-        self.words += 1
-        if self.words == 1:
-            self.weights, self.values = weight, np.where(weight > 0, probability, np.float32(0.0))
-            return
+    def add(self, word: FloatArray, weight: FloatArray) -> FloatArray:
+        """Takes in one orientation more; gives its difference to the mean before it."""
         self.weights += weight
-        step = probability - self.values
-        share = np.divide(weight, self.weights, out=np.zeros_like(weight), where=self.weights > 0)
+        step = word - self.values
+        share = _ratio(weight, self.weights)
         share *= step
         self.values += share
+        return step
+
+
+class _Spread:
+    """How far orientations lie about their mean; exactly 0 of one alone, and of equal ones (West 1979)."""
+
+    def __init__(self, word: FloatArray, weight: FloatArray) -> None:
+        self._mean = _Mean(word, weight)
+        self._deviation = np.zeros_like(weight)
+
+    def add(self, word: FloatArray, weight: FloatArray) -> None:
+        """Takes in one orientation more."""
+        step = self._mean.add(word, weight)
         step *= weight
-        step *= probability - self.values
-        self.deviation += step
+        step *= word - self._mean.values
+        self._deviation += step
 
     @property
     def disagreement(self) -> FloatArray:
         """Twice the standard deviation: 1 where equally weighty words are 0 and 1."""
-        if self.words < 2:
-            return np.zeros_like(self.weights)
-        variance = np.divide(self.deviation, self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
+        variance = _ratio(self._deviation, self._mean.weights)
         np.maximum(variance, 0.0, out=variance)
         np.sqrt(variance, out=variance)
         variance *= 2
@@ -91,30 +85,42 @@ def fused_slab(
     What the user prompted or drew on a slice holds there, the later one where two such slices cross; and beyond a slice
     that the user emptied at the object's end there is nothing of it.
     """
-    slab = (last - first + 1, shape[1], shape[2])
-    mean, voices = _Mean.of_nothing(slab), _Mean.of_nothing(slab)
-    for axis in axes or AXES:
-        if any(update.took_part(axis) for update in segmented.updates):
-            probability, weight, trust = _orientation(segmented, axis, slab, first, axes is not None)
-            mean.add(probability, weight)
-            voices.add(probability, trust)
-    probability, disagreement = mean.values, voices.disagreement
+    slab = Block(range(first, last + 1), range(shape[1]), range(shape[2]))
+    probability, disagreement = (np.zeros(slab.shape, dtype=np.float32) for _ in range(2))
+    asked = [axis for axis in axes or AXES if any(update.took_part(axis) for update in segmented.updates)]
+    orientations = [Orientation(segmented, axis, slab, axes is not None) for axis in asked]
+    for block in _blocks([one.shown for one in orientations]):
+        place = block.place_in(slab)
+        probability[place], disagreement[place] = _fused([one.on(block) for one in orientations])
     if axes is None:
         _cut_off_ends(probability, disagreement, segmented, shape, first)
         _overlay_keyframes(probability, disagreement, segmented, first, last)
     return FusedSlab(first, probability, disagreement)
 
 
-def confidence(stored: StoredSlice) -> float:
-    """How much a slice with the object counts: predicted IoU times the probability that the object is there."""
-    record = stored.record
-    return max(record.predicted_iou, 0.01) * 1 / (1 + math.exp(-record.object_score))
+def _blocks(shown: Sequence[Block]) -> Iterator[Block]:
+    """The smallest box of all that any orientation was shown, in parts along k; elsewhere all agree on nothing."""
+    box = reduce(Block.joined, shown, NOWHERE)
+    size = max(1, _BLOCK_VOXELS // max(1, len(box.j) * len(box.i)))
+    for start in range(box.k.start, box.k.stop, size):
+        yield Block(range(start, min(start + size, box.k.stop)), box.j, box.i)
 
 
-def probabilities(logits: FloatArray) -> FloatArray:
-    """The sigmoid of logits, float32; of each by itself, to the last bit, wherever in an array it stands."""
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+def _fused(words: Sequence[Word]) -> tuple[FloatArray, FloatArray]:
+    """Probability and disagreement of a block."""
+    first = words[0]
+    mean, spread = _Mean(first.probability, first.weight), _Spread(first.probability, first.trust)
+    for word in words[1:]:
+        mean.add(word.probability, word.weight)
+        spread.add(word.probability, word.trust)
+    return mean.values, spread.disagreement
+
+
+def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Their quotient; 0 where there is nothing to divide by."""
+    if whole.all():
+        return part / whole
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def logits_of(probability: FloatArray) -> FloatArray:
@@ -125,45 +131,7 @@ def logits_of(probability: FloatArray) -> FloatArray:
 
 def stored_logits(stored: StoredSlice, rows: range | None = None) -> FloatArray:
     """A stored slice's logits on its voxels, all rows or some."""
-    logits = stored.record.low_res_logits[0, 0].cpu().numpy()
-    return rows_to_voxels(stored.frame, logits, range(stored.frame.shape[0]) if rows is None else rows)
-
-
-def _orientation(
-    segmented: SegmentedObject, axis: Axis, slab: tuple[int, int, int], first: int, denies: bool
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Probabilities, weights and trust [n, j, i] of one axis; the weights are trust times confidence.
-
-    Where it took part and has no result it says "not the object", with ``DENIAL_WEIGHT`` if it is the update's own or
-    ``denies``, else with ``ABSENT_WEIGHT``; where it did not take part, and on slices still to come, it says nothing.
-    """
-    last = first + slab[0] - 1
-    probability, weight, trust = (np.zeros(slab, dtype=np.float32) for _ in range(3))
-    for update in segmented.updates:
-        if update.took_part(axis):
-            weight[_part(update.interval, first)] = _absent(update.interval, axis, denies)
-            trust[_part(update.interval, first)] = update.agreement.get(axis, 1.0)
-    known = dict(segmented.stored(axis))
-    for index in sorted({*known, *segmented.unfinished(axis)}):
-        if axis == "k" and not first <= index <= last:
-            continue
-        place = _in_slab(axis, index, first)
-        if index not in known:
-            trust[place] = 0.0
-            continue
-        rows = None if axis == "k" else range(first, last + 1)
-        for interval, stored in known[index]:
-            where = _held(axis, index, interval, weight[place].shape, first if rows is not None else 0)
-            logits = stored_logits(stored, rows)[where]
-            probability[place][where] = probabilities(logits)
-            seen = (logits > NOT_COMPUTED) & bool((stored.record.low_res_logits > 0).any())
-            weight[place][where] = np.where(seen, confidence(stored), _absent(interval, axis, denies))
-    return probability, weight * trust, trust
-
-
-def _absent(interval: Interval, axis: Axis, denies: bool) -> float:
-    """The weight of "not the object" along an axis, in an update of an interval."""
-    return DENIAL_WEIGHT if denies or interval.axis == axis else ABSENT_WEIGHT
+    return rows_to_voxels(stored.frame, low_res_logits(stored), range(stored.frame.shape[0]) if rows is None else rows)
 
 
 def _part(interval: Interval, first: int) -> tuple[slice, ...]:
@@ -172,17 +140,6 @@ def _part(interval: Interval, first: int) -> tuple[slice, ...]:
     start = interval.first - (first if interval.axis == "k" else 0)
     place[array_dimension(interval.axis)] = slice(max(start, 0), max(start + len(interval), 0))
     return tuple(place)
-
-
-def _held(axis: Axis, index: int, interval: Interval, shape: tuple[int, ...], first: int) -> tuple[slice, slice]:
-    """The part of a slice (rows from ``first``) that lies in an interval, which may be of another axis."""
-    everything = slice(None)
-    if interval.axis == axis:
-        return (everything, everything) if index in interval else (slice(0, 0), everything)
-    along_rows = in_plane_axes(axis)[0] == interval.axis
-    start = interval.first - (first if along_rows else 0)
-    part = slice(max(start, 0), max(start + len(interval), 0))
-    return (part, everything) if along_rows else (everything, part)
 
 
 def _cut_off_ends(

@@ -118,18 +118,31 @@ def to_voxels(frame: SliceFrame, low_res_logits: FloatArray) -> FloatArray:
 
 def rows_to_voxels(frame: SliceFrame, low_res_logits: FloatArray, rows: range) -> FloatArray:
     """Some rows of ``to_voxels``, float32 ``[len(rows), columns]``, at the cost of those rows only."""
-    height, width = low_res_logits.shape
-    down = _taps(frame.top, frame.bottom, frame.shape[0], height)
-    across = _taps(frame.left, frame.right, frame.shape[1], width)
     logits = np.full((len(rows), frame.shape[1]), NOT_COMPUTED, dtype=np.float32)
-    start, stop = max(rows.start, down.first), min(rows.stop, down.first + down.covered)
-    if start < stop and across.covered:
-        part = slice(start - down.first, stop - down.first)
-        some = _Taps(start, stop - start, down.lower[part], down.upper[part], down.upper_weight[part])
-        short = _interpolated(np.ascontiguousarray(low_res_logits, dtype=np.float32), some)
-        wide = _interpolated(np.ascontiguousarray(short.T), across).T
-        logits[start - rows.start : stop - rows.start, across.first : across.first + across.covered] = wide
+    covered, columns = covered_voxels(frame)
+    covered = range(max(rows.start, covered.start), min(rows.stop, covered.stop))
+    if covered and columns:
+        across = columns_between(frame, rows_between(frame, low_res_logits, covered), columns)
+        logits[covered.start - rows.start : covered.stop - rows.start, columns.start : columns.stop] = across
     return logits
+
+
+def covered_voxels(frame: SliceFrame) -> tuple[range, range]:
+    """Rows and columns of the slice whose voxel centres lie in the frame: where ``to_voxels`` has logits."""
+    down = _taps(frame.top, frame.bottom, frame.shape[0], 1)
+    across = _taps(frame.left, frame.right, frame.shape[1], 1)
+    return range(down.first, down.first + down.covered), range(across.first, across.first + across.covered)
+
+
+def rows_between(frame: SliceFrame, low_res_logits: FloatArray, rows: range) -> FloatArray:
+    """The first half of ``rows_to_voxels``: logits ``[h, w]`` to ``[len(rows), w]``, for rows that are covered."""
+    return _between(low_res_logits, _taps(frame.top, frame.bottom, frame.shape[0], low_res_logits.shape[0]), rows, 0)
+
+
+def columns_between(frame: SliceFrame, rows_of_logits: FloatArray, columns: range, dimension: int = 1) -> FloatArray:
+    """The second half, along one dimension of an array of any: w logits to those of columns that are covered."""
+    width = rows_of_logits.shape[dimension]
+    return _between(rows_of_logits, _taps(frame.left, frame.right, frame.shape[1], width), columns, dimension)
 
 
 def _scales(frame: SliceFrame, size: int) -> tuple[float, float]:
@@ -158,6 +171,18 @@ def _taps(start: float, stop: float, voxels: int, sources: int) -> _Taps:
     upper = np.minimum(lower + 1, sources - 1)
     weight = (position - lower).astype(np.float32)
     return _Taps(int(covered[0]), covered.size, lower, upper, weight[:, None])
+
+
+def _between(values: FloatArray, taps: _Taps, voxels: range, dimension: int) -> FloatArray:
+    """Interpolated along one dimension, for some of the voxels covered."""
+    part = slice(voxels.start - taps.first, voxels.stop - taps.first)
+    lower = np.take(values, taps.lower[part], axis=dimension, mode="clip")
+    between = np.take(values, taps.upper[part], axis=dimension, mode="clip")
+    weight = taps.upper_weight[part].reshape([-1 if place == dimension else 1 for place in range(values.ndim)])
+    between -= lower
+    between *= weight
+    between += lower
+    return between
 
 
 def _interpolated(values: FloatArray, taps: _Taps) -> FloatArray:

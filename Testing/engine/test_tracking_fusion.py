@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from MedSAM2Lib.tracking.engine import EngineOptions
-from MedSAM2Lib.tracking.fusion import confidence, fused_slab, probabilities
+from MedSAM2Lib.tracking.fusion import fused_slab
 from MedSAM2Lib.tracking.keyframes import Interval
 from MedSAM2Lib.tracking.objects import SegmentedObject, StoredSlice, Update
 from MedSAM2Lib.tracking.runner import SliceRecord
 from MedSAM2Lib.tracking.session import TrackingSession
+from MedSAM2Lib.tracking.words import ABSENT_WEIGHT, DENIAL_WEIGHT, confidence, probabilities
 from MedSAM2Lib.types import (
     AXES,
     NOT_COMPUTED,
@@ -35,6 +36,9 @@ from Testing.engine.growing_network import growing_session, mask_of, volume_of
 from Testing.engine.phantoms import ellipsoid, small_engine, two_organs_volume
 
 SHAPE = (4, 5, 6)
+
+PARTS = [(-1.0, -1.0, 7.0, 7.0), (1.0, 1.0, 4.0, 3.5), (2.2, -3.0, 2.4, 9.0)]
+"""Parts of a slice: more than all of it, some, and one between the centres of its rows."""
 
 
 def stored(axis: Axis, index: int, logits: float | np.ndarray, iou: float = 0.8, score: float = 2.0) -> StoredSlice:
@@ -128,6 +132,59 @@ def test_where_the_prompted_orientation_saw_nothing_one_other_is_outvoted_and_tw
     one = fused(seen(nothing, stored("j", 2, 9.0)))
     two = fused(seen(nothing, stored("j", 2, 9.0), stored("i", 3, 9.0)))
     assert one.probability[1, 2, 3] < 0.5 < two.probability[1, 2, 3]
+
+
+def held_by(update: Update) -> np.ndarray:
+    indices = np.indices(SHAPE)[array_dimension(update.interval.axis)]
+    return (indices >= update.interval.first) & (indices <= update.interval.last)
+
+
+def absent_weight(update: Update, axis: Axis) -> float:
+    return DENIAL_WEIGHT if update.interval.axis == axis else ABSENT_WEIGHT
+
+
+def plainly_fused(segmented: SegmentedObject) -> np.ndarray:
+    """The weighted mean in double precision, slice by slice over the whole volume."""
+    total, weights = np.zeros(SHAPE), np.zeros(SHAPE)
+    for axis in AXES:
+        probability, weight = np.zeros(SHAPE), np.zeros(SHAPE)
+        for update in (one for one in segmented.updates if one.took_part(axis)):
+            weight[held_by(update)] = absent_weight(update, axis)
+        for update in segmented.updates:
+            for key, one in ((key, one) for key, one in update.slices.items() if key.axis == axis):
+                place = tuple(key.index if name == axis else slice(None) for name in AXES)
+                here = held_by(update)[place]
+                logits = to_voxels(one.frame, one.record.low_res_logits[0, 0].numpy())
+                found = (logits > NOT_COMPUTED) & bool((one.record.low_res_logits > 0).any())
+                probability[place][here] = probabilities(logits)[here]
+                weight[place][here] = np.where(found, confidence(one), absent_weight(update, axis))[here]
+        total += probability * weight
+        weights += weight
+    return np.divide(total, weights, out=np.zeros(SHAPE), where=weights > 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_slices_shown_in_any_parts_and_updates_of_any_axis_are_fused_as_slice_by_slice(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    updates = []
+    for interval in (Interval("k", 0, 3), data.draw(st.sampled_from([Interval("k", 1, 2), Interval("i", 2, 4)]))):
+        keys = [SliceKey(axis, index) for axis in AXES for index in range(SHAPE[array_dimension(axis)])]
+        slices = {}
+        for key in data.draw(st.lists(st.sampled_from(keys), min_size=1, max_size=12, unique=True)):
+            whole = stored(key.axis, key.index, 0.0, rng.random())
+            rows, columns = whole.frame.shape
+            frame = SliceFrame(key, (rows, columns), *data.draw(st.sampled_from(PARTS)))
+            logits = np.full((rows, columns), NOT_COMPUTED) if rng.random() < 0.2 else rng.normal(0, 3, (rows, columns))
+            whole.record.low_res_logits.copy_(torch.from_numpy(logits))
+            slices[key] = StoredSlice(frame, whole.record)
+        updates.append(Update(interval, slices, done=True))
+    segmented = SegmentedObject("object", updates=updates)
+    whole = fused(segmented)
+    np.testing.assert_allclose(whole.probability, plainly_fused(segmented), atol=1e-5)
+    each = [fused_slab(segmented, SHAPE, index, index) for index in range(SHAPE[0])]
+    assert np.array_equal(np.concatenate([one.probability for one in each]), whole.probability)
+    assert np.array_equal(np.concatenate([one.disagreement for one in each]), whole.disagreement)
 
 
 def propagated(zoom: float | None = None) -> TrackingSession:
