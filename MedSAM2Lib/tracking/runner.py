@@ -22,6 +22,7 @@ from MedSAM2Lib.network.sam2 import Sam2Network
 from MedSAM2Lib.tracking.conditioning import memory_sequence
 from MedSAM2Lib.tracking.device import ExecutionContext
 from MedSAM2Lib.tracking.features import moved, tensors_of
+from MedSAM2Lib.tracking.heap import Heap, give_back_freed_memory
 
 Result = TypeVar("Result")
 
@@ -96,6 +97,7 @@ class NetworkRunner:
         self.network = network
         self.context = context
         self._free_memory = free_memory
+        self._heap = Heap(give_back_freed_memory)
 
     @property
     def config(self) -> NetworkConfig:
@@ -138,7 +140,10 @@ class NetworkRunner:
             with torch.inference_mode(), self.context.autocast():
                 return step()
 
-        return self.context.retry_with_less_memory(attempt, self._free_memory)
+        result = self.context.retry_with_less_memory(attempt, self._free_memory)
+        if self.context.device.type == "cpu":
+            self._heap.after_call()
+        return result
 
     def _encode(self, image: Tensor) -> SliceFeatures:
         config = self.config

@@ -144,12 +144,11 @@ class Seeder:
 
     def _seen_by(self, segmented: SegmentedObject, axes: Sequence[Axis]) -> BoolArray:
         """What some orientations together take for the object, [k, j, i]."""
-        count = self.volume.slice_count("k")
-        slabs = [
-            fused_slab(segmented, self.volume.shape, start, min(start + _SLAB, count) - 1, axes).probability > 0.5
-            for start in range(0, count, _SLAB)
-        ]
-        return np.concatenate(slabs)
+        seen, count = np.empty(self.volume.shape, dtype=bool), self.volume.slice_count("k")
+        for start in range(0, count, _SLAB):
+            slab = fused_slab(segmented, self.volume.shape, start, min(start + _SLAB, count) - 1, axes)
+            np.greater(slab.probability, 0.5, out=seen[start : start + _SLAB])
+        return seen
 
 
 def _area_apart(elsewhere: BoolArray, found: BoolArray, axis: Axis, index: int) -> int:
