@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from MedSAM2Lib.dicom.checking import CheckResult, check_dicom_seg
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.exporting import ExportResult, export_dicom_seg
 from MedSAM2Lib.dicom.grid import SourceGrid, affine_lps_from, check_transform, ijk_to_world_from
@@ -14,6 +15,7 @@ from MedSAM2Lib.dicom.terminology import TerminologyEntry, suggest
 
 __all__ = [
     "AlgorithmInfo",
+    "CheckResult",
     "Code",
     "ExportResult",
     "ImportedSegmentation",
@@ -25,6 +27,7 @@ __all__ = [
     "TerminologyEntry",
     "affine_lps_from",
     "check_dependencies",
+    "check_dicom_seg",
     "check_segments",
     "check_source",
     "check_transform",

@@ -16,6 +16,7 @@ from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.grid import Affine, SourceGrid, overlaps_source, snapped
 from MedSAM2Lib.dicom.importing import ImportedSegmentation, import_dicom_seg
 from MedSAM2Lib.dicom.label_layers import LabelLayers, Labels, layered
+from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
 from MedSAM2Lib.dicom.segment_info import AlgorithmInfo, SegmentInfo, check_segments
 from MedSAM2Lib.dicom.source import Source, SourceSeries, check_source, read_source
@@ -103,7 +104,8 @@ def export_dicom_seg(
     done, said = completed(layers.segments, series.first)
     settings = FileSettings(kind, compression, series_description, content_creator, use_study_date)
     tell(0.1, "encoding")
-    dataset = built(_snapped_source(series, grid), layers, affine, done, algorithm, settings)
+    with quiet():
+        dataset = built(_snapped_source(series, grid), layers, affine, done, algorithm, settings)
     result = ExportResult(
         path=Path(out_dir) / f"{dataset.SOPInstanceUID}.dcm",
         sop_instance_uid=str(dataset.SOPInstanceUID),
@@ -115,7 +117,8 @@ def export_dicom_seg(
     )
     with _appearing(result.path) as partial:
         tell(0.5, "writing")
-        _save(dataset, partial)
+        with quiet():
+            _save(dataset, partial)
         del dataset
         if verify:
             tell(0.7, "reading back")
@@ -177,8 +180,8 @@ def _placed(
     if fitting is not None:
         return fitting, []
     sentence = (
-        "The mask's voxels are not those of the source images: the file is right, but its frames refer to the series as "
-        "a whole."
+        "The mask's voxels are not those of the source images: the file is right, but its frames refer to the series "
+        "as a whole."
     )
     return affine, [SegWarning("W_OTHER_GRID", sentence)]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.grid import Affine, SourceGrid
 from MedSAM2Lib.dicom.label_layers import packed
+from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
 from MedSAM2Lib.dicom.segment_info import SegmentInfo
 
@@ -56,7 +57,8 @@ def import_dicom_seg(path: Path | str, grid: SourceGrid | None = None) -> Import
     from MedSAM2Lib.dicom.reading import SegFile
 
     try:
-        file = SegFile(Path(path))
+        with quiet():
+            file = SegFile(Path(path))
     except OSError as error:
         raise SegExportError(
             "E_IO", "{path} cannot be read ({reason}): check the path.", path=path, reason=error.strerror or error

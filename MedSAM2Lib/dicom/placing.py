@@ -118,7 +118,7 @@ def _one_axis(whole: NDArray[np.float64]) -> bool:
     return bool((steps.sum(axis=0) == 1).all() and (steps.sum(axis=1) <= 1).all())
 
 
-def _distance(file: SegFile, places: NDArray[np.float64]) -> float:
+def _distance(file: SegFile, places: NDArray) -> float:
     measures = file.dataset.SharedFunctionalGroupsSequence[0].get("PixelMeasuresSequence")
     named = float((measures[0].get("SpacingBetweenSlices") or 0) if measures else 0)
     if named > 0:

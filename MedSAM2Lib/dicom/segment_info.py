@@ -154,7 +154,8 @@ def _check_algorithm(segment: SegmentInfo, algorithm: AlgorithmInfo) -> None:
     if segment.algorithm_type != "MANUAL" and not (algorithm.name.strip() and algorithm.version.strip()):
         raise SegExportError(
             "E_ALGORITHM",
-            "Segment '{label}' is {type}, so the algorithm's name and version are needed: give both, or mark it MANUAL.",
+            "Segment '{label}' is {type}, so the algorithm's name and version are needed: give both, or mark it "
+            "MANUAL.",
             label=segment.label,
             type=segment.algorithm_type,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Union
 
+from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ _TYPE_2 = (
 class SourceSeries:
     """Copies of a series' headers, without pixels, their text decoded, absent Type 2 attributes blank.
 
-    ``kind`` is "slices" for one image a file with a place in the patient, "multi-frame" for one file of many frames with
-    places, "planar" for images without a place.
+    ``kind`` is "slices" for one image a file with a place in the patient, "multi-frame" for one file of many frames
+    with places, "planar" for images without a place.
     """
 
     datasets: tuple[Dataset, ...]
@@ -83,7 +84,8 @@ def read_source(source: Source, series: str | None = None) -> SourceSeries:
 
     Raises SegExportError ``E_NO_SOURCE`` where there is no image, and what ``check_identity`` raises.
     """
-    datasets = [one for one in _headers(source) if series is None or one.get("SeriesInstanceUID") == series]
+    with quiet():
+        datasets = [one for one in _headers(source) if series is None or one.get("SeriesInstanceUID") == series]
     if not datasets:
         raise SegExportError(
             "E_NO_SOURCE",
@@ -92,8 +94,9 @@ def read_source(source: Source, series: str | None = None) -> SourceSeries:
             place=source if isinstance(source, Path) else "what was given",
         )
     check_identity(datasets)
-    for dataset in datasets:
-        _complete(dataset)
+    with quiet():
+        for dataset in datasets:
+            _complete(dataset)
     return SourceSeries(tuple(datasets), _kind(datasets))
 
 

@@ -211,8 +211,8 @@ def _check_even(
         if np.abs(away).max() > SNAP_VOXELS:
             raise SegExportError(
                 "E_NONUNIFORM",
-                "An image of the source lies {voxels:.2f} voxels beside its place in an even stack (distances {least:.3f} "
-                "to {most:.3f} mm): give the images of one complete stack, or resample the series first.",
+                "An image of the source lies {voxels:.2f} voxels beside its place in an even stack (distances "
+                "{least:.3f} to {most:.3f} mm): give the images of one complete stack, or resample the series first.",
                 voxels=float(np.abs(away).max()),
                 least=float(np.diff(np.sort(along)).min()),
                 most=float(np.diff(np.sort(along)).max()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import highdicom
 import numpy as np
@@ -90,7 +90,7 @@ def _segmentation(
     labels: NDArray,
     affine: Affine,
     items: Sequence[SegmentDescription],
-    identity: dict[str, object],
+    identity: dict[str, Any],
 ) -> Dataset:
     volume = highdicom.Volume(
         labels, affine, coordinate_system="PATIENT", frame_of_reference_uid=source.first.FrameOfReferenceUID
@@ -118,7 +118,7 @@ def _parts(
     return parts
 
 
-def _identity(first: Dataset, settings: FileSettings) -> dict[str, object]:
+def _identity(first: Dataset, settings: FileSettings) -> dict[str, Any]:
     return {
         "segmentation_type": settings.kind,
         "series_instance_uid": str(generate_uid(prefix=None)),

@@ -22,7 +22,7 @@ ALLOWED_ROOMS: dict[str, set[str]] = {
     "tracking": {"network", "memory", "volume", *GROUND},
     "weights": {"network", "resources", *GROUND},
     "imageset": {"tracking", "memory", "volume", *GROUND},
-    "dicom": {"volume", *GROUND},
+    "dicom": {"volume", "resources", *GROUND},
     "training": {"network", "memory", "volume", "tracking", "weights", "resources", *GROUND},
     "evaluation": {"network", "memory", "volume", "tracking", "weights", "training", "resources", *GROUND},
     "commands": {
