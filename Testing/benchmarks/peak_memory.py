@@ -1,11 +1,14 @@
 """Peak memory of `medsam2 segment` beyond the volume itself: 300 slices of 512 x 512, one object and four.
 
-    python -m Testing.benchmarks.peak_memory [MODEL] [SLICES] [ORIENTATIONS] [OBJECTS ...]
+    python -m Testing.benchmarks.peak_memory [--copies] [MODEL] [SLICES] [ORIENTATIONS] [OBJECTS ...]
 
-Default: embedded 300 1 1 4.
+Default: embedded 300 1 1 4; with --copies hiera-tiny-512 300 3 1 4.
 
 MODEL is embedded, or hiera-tiny-512: a hiera-tiny checkpoint with random weights, at 512. The stop rule is off, so that
-every slice is computed for every object; logits are written too.
+every slice is computed for every object; logits are written too. The peak is the process's largest resident size,
+Python, torch and weights included.
+
+With --copies the network's arithmetic is replaced by copies of one real result (see ``copied_network``).
 """
 
 from __future__ import annotations
@@ -14,23 +17,67 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 
 SIDE = 512
-GIB = 1 << 30
+
+GB = 1e9
 
 RUN = """
 import resource, sys
+from Testing.benchmarks.peak_memory import fusion_seconds
+if sys.argv[1] == "copies":
+    from Testing.benchmarks.copied_network import copy_results
+    copy_results()
 from MedSAM2Lib.cli import main
-code = main(sys.argv[1:])
+with fusion_seconds() as fusion:
+    code = main(sys.argv[2:])
 print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print("FUSION", sum(fusion))
 sys.exit(code)
 """
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: peak resident bytes, seconds spent in fusion, and its report."""
+
+    peak: float
+    fusion: float
+    report: dict[str, Any]
+
+
+@contextmanager
+def fusion_seconds() -> Iterator[list[float]]:
+    """How long each call of the fusion takes, whoever calls it."""
+    from MedSAM2Lib.tracking import fusion, seeding, session, suggestion
+
+    spent: list[float] = []
+    real = fusion.fused_slab
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        slab = real(*arguments, **options)
+        spent.append(time.perf_counter() - start)
+        return slab
+
+    users = (seeding, session, suggestion)
+    for user in users:
+        user.fused_slab = timed
+    try:
+        yield spent
+    finally:
+        for user in users:
+            user.fused_slab = real
 
 
 def write_volume(path: Path, slices: int) -> int:
@@ -65,8 +112,10 @@ def model_options(model: str, folder: Path) -> list[str]:
     return ["--model", str(checkpoint), "--image-size", "512", "--precision", "fp32"]
 
 
-def measure(folder: Path, volume: Path, model: str, slices: int, orientations: str, objects: int) -> tuple[float, dict]:
-    """Peak resident bytes of one run in its own process, and its report."""
+def measure(
+    folder: Path, volume: Path, model: str, slices: int, orientations: str, objects: int, copies: bool = False
+) -> Measured:
+    """One run in its own process."""
     prompts: list[str] = []
     for number in range(objects):
         prompts += [
@@ -76,29 +125,41 @@ def measure(folder: Path, volume: Path, model: str, slices: int, orientations: s
             f"{100 + 60 * number},150,{slices // 2},{220 + 60 * number},300,{slices // 2}",
         ]
     outputs = ["--out", str(folder / "m.nrrd"), "--logits", str(folder / "l.npy"), "--report", str(folder / "r.json")]
-    command = [sys.executable, "-c", RUN, "segment", str(volume), *prompts, *model_options(model, folder), *outputs]
+    mode = "copies" if copies else "real"
+    command = [
+        sys.executable,
+        "-c",
+        RUN,
+        mode,
+        "segment",
+        str(volume),
+        *prompts,
+        *model_options(model, folder),
+        *outputs,
+    ]
     tracking = ["--orientations", orientations, "--stop", "off", "--device", "cpu"]
     done = subprocess.run([*command, *tracking], capture_output=True, text=True, check=True)
-    peak = next(float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("PEAK"))
-    return peak, json.loads((folder / "r.json").read_text())
+    said = dict(line.split() for line in done.stdout.splitlines() if line.startswith(("PEAK", "FUSION")))
+    return Measured(float(said["PEAK"]), float(said["FUSION"]), json.loads((folder / "r.json").read_text()))
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints one line a run."""
-    model = arguments[0] if arguments else "embedded"
-    slices = int(arguments[1]) if len(arguments) > 1 else 300
-    orientations = arguments[2] if len(arguments) > 2 else "1"
-    counts = [int(value) for value in arguments[3:]] or [1, 4]
+    copies = "--copies" in arguments
+    given = [one for one in arguments if one != "--copies"]
+    usual = ["hiera-tiny-512", "300", "3"] if copies else ["embedded", "300", "1"]
+    model, slices, orientations = [*given[:3], *usual[len(given[:3]) :]]
+    counts = [int(value) for value in given[3:]] or [1, 4]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        voxels = write_volume(folder / "volume.nrrd", slices)
+        voxels = write_volume(folder / "volume.nrrd", int(slices))
         for objects in counts:
-            peak, report = measure(folder, folder / "volume.nrrd", model, slices, orientations, objects)
+            run = measure(folder, folder / "volume.nrrd", model, int(slices), orientations, objects, copies)
             print(
-                f"{model}, {slices} slices, orientations {orientations}, {objects} objects: peak {peak / GIB:.2f} GiB, "
-                f"{(peak - voxels) / GIB:.2f} GiB beyond the volume of {voxels / GIB:.2f} GiB; "
-                f"{report['slices_computed']} results, {report['slices_encoded']} slices encoded, "
-                f"propagation {report['seconds']['propagation']:.0f} s",
+                f"{model}{', copies' if copies else ''}, {slices} slices, orientations {orientations}, {objects} "
+                f"objects: {(run.peak - voxels) / GB:.2f} GB beyond the volume of {voxels / GB:.2f} GB; "
+                f"{run.report['slices_computed']} results, {run.report['slices_encoded']} slices encoded, "
+                f"propagation {run.report['seconds']['propagation']:.0f} s, fusion {run.fusion:.1f} s",
                 flush=True,
             )
 
