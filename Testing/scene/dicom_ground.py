@@ -16,13 +16,14 @@ from MedSAM2SlicerLib.export.series import SeriesReader
 from MedSAM2SlicerLib.scene.geometry import RAS_TO_LPS, ijk_to_local_matrix, volume_shape
 from MedSAM2SlicerLib.scene.grids import create_segmentation
 from MedSAM2SlicerLib.scene.segments import add_segment
+from MedSAM2SlicerLib.scene.voxels import bounding_box, oriented_image
 
 from MedSAM2Lib.types import BoolArray
 from MedSAM2Lib.volume.io import write_dicom_series
 from MedSAM2Lib.volume.volume import Volume
 from SlicerHost.dicom import DicomDatabase, load_series
 from SlicerHost.scene import Core
-from Testing.scene.ground import block, paint, rigid
+from Testing.scene.ground import block, rigid
 
 SHAPE = (8, 24, 20)
 NAME, IDENTITY = "Doe^Jane", "MRN77310"
@@ -66,12 +67,18 @@ def blocks(shape: Sequence[int]) -> list[BoolArray]:
 
 
 def add_segments(volume: Any, masks: Sequence[BoolArray], names: Sequence[str]) -> tuple[Any, list[str]]:
-    """A segmentation drawn by hand: one segment for each mask."""
+    """A segmentation drawn by hand, one segment for each mask, which may overlap."""
     segmentation = create_segmentation(volume.GetScene(), volume, "Segmentation")
     ids = [add_segment(segmentation, name) for name in names]
+    editor = slicer.vtkMRMLSegmentEditorNode()
+    editor.SetOverwriteMode(editor.OverwriteNone)
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetSegmentEditorNode(editor)
     for segment_id, mask in zip(ids, masks):
-        if mask.any():
-            paint(segmentation, segment_id, mask, volume)
+        box = bounding_box(mask)
+        if box is not None:
+            image = oriented_image(mask[box], box, volume)
+            logic.ModifySegmentByLabelmap(segmentation, segment_id, image, logic.ModificationModeAdd, True, False)
     return segmentation, ids
 
 
