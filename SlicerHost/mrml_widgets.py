@@ -103,6 +103,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             kinds = slicer.vtkMRMLScene
             events = (kinds.NodeAddedEvent, kinds.NodeRemovedEvent, kinds.EndImportEvent, kinds.EndCloseEvent)
             self._tags = [scene.AddObserver(event, lambda *_: self._fill()) for event in events]
+            self._tags.append(scene.AddObserver(kinds.NodeAboutToBeRemovedEvent, leaving(self._on_leaving), -10.0))
         self._fill()
 
     def mrmlScene(self) -> Any:
@@ -163,6 +164,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._combo.currentIndex = max(row, 0)
         self._tell()
 
+    def _on_leaving(self, node: Any) -> None:
+        """As Slicer's scene model: the row goes while the node is still in the scene, and the next one is chosen."""
+        row = self._combo.findData(node.GetID())
+        if row >= 0 and not self._scene.IsClosing():
+            self._combo.removeItem(row)
+            self._tell()
+
     def _on_activated(self, row: int) -> None:
         if self._combo.itemData(row) is None:
             self.addNode()
@@ -175,6 +183,16 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._last = identifier
             self.currentNodeChanged.emit(self.currentNode())
             self.currentNodeIDChanged.emit(identifier)
+
+
+def leaving(callback: Any) -> Any:
+    """An observer that gets the node of a scene's event."""
+
+    def called(_scene: Any, _event: str, node: Any) -> None:
+        callback(node)
+
+    called.CallDataType = vtk.VTK_OBJECT
+    return called
 
 
 class SegmentObserver:

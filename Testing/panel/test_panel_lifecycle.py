@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PySide6 import QtWidgets
 
 from SlicerHost import testing
 from Testing.panel.panel_ground import PanelBench, middle_point
+from Testing.panel.volumes import add_segmentation
 from Testing.scene.session_ground import MIDDLE, ORGAN
 
 RETURN, ESCAPE = testing.Qt.Key.Key_Return, testing.Qt.Key.Key_Escape
@@ -46,6 +48,54 @@ def test_deleting_the_segmentation_leaves_an_idle_panel_and_the_next_click_makes
     assert list(bench.ui.segmentsTable.selectedSegmentIDs()) == []
     bench.click(MIDDLE)
     assert bench.error is None and bench.preview().any()
+
+
+def at_rest(bench: PanelBench) -> None:
+    bench.show(ORGAN)
+    bench.click(MIDDLE)
+    bench.enter()
+
+
+@pytest.mark.parametrize("moment", [at_rest, start_propagation])
+@pytest.mark.parametrize("spacing", [2.0, 3.0])
+def test_when_the_volume_is_deleted_slicers_selector_goes_to_another_one_and_the_line_fits_that(
+    bench: PanelBench, moment: Any, spacing: float
+) -> None:
+    moment(bench)
+    kept, segmentation = bench.voxels(), bench.segmentation
+    array, matrix = slicer.util.arrayFromVolume(bench.volume).copy(), np.diag([-1.0, -1.0, spacing, 1.0])
+    other = slicer.util.addVolumeFromArray(array, ijkToRAS=matrix, name="Other")
+    slicer.mrmlScene.RemoveNode(bench.volume)
+    assert bench.state.phase in ("idle", "ready"), "the engine's step is not waited for"
+    bench.rest()
+    assert bench.ui.volumeSelector.currentNode() is other and bench.panel.selection.volume is other
+    assert bench.segmentation is segmentation
+    bench.volume = other
+    if spacing == 2.0 or not kept.any():
+        assert bench.error is None and bench.state.phase == "ready"
+        assert np.array_equal(bench.voxels(), kept), "what was found before is kept, and nothing of what was under way"
+        assert "deleted" not in bench.line
+    else:
+        assert bench.error == "E_GEOMETRY_MISMATCH" and bench.ui.fixButton.text == "Convert a copy"
+        assert bench.state.phase == "idle" and not bench.ui.propagateButton.enabled
+        bench.press(bench.ui.fixButton)
+    slicer.app.coreIOManager().show(other)
+    testing.settle()
+    bench.click((14, 13, 10))
+    assert bench.error is None and bench.state.previewed, bench.line
+
+
+@pytest.mark.parametrize("moment", [at_rest, start_propagation])
+def test_when_the_segmentation_is_deleted_the_other_one_is_worked_on(bench: PanelBench, moment: Any) -> None:
+    moment(bench)
+    other = add_segmentation(bench.volume, ORGAN.astype(np.uint8))
+    testing.settle()
+    slicer.mrmlScene.RemoveNode(bench.segmentation)
+    bench.rest()
+    assert bench.segmentation is other and bench.error is None and bench.state.phase == "ready"
+    assert np.array_equal(bench.voxels(), ORGAN)
+    bench.click((2, 2, 12))
+    assert bench.error is None and bench.state.previewed
 
 
 def test_deleting_the_segment_at_hand_leaves_the_others_and_the_panel_alive(bench: PanelBench) -> None:

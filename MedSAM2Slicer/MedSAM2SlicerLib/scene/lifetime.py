@@ -33,7 +33,8 @@ class NodeWatch:
         self._observers = Observers()
         watch = self._observers.observe
         watch(scene, vtkMRMLScene.StartCloseEvent, self._on_scene_closing)
-        watch(scene, vtkMRMLScene.NodeRemovedEvent, self._on_node_removed)
+        # Slicer's selectors go to another node before the old one is out of the scene, and after this observer.
+        self._observers.observe_nodes(scene, vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaving)
         watch(scene, vtkMRMLScene.StartSaveEvent, self._on_saving)
         watch(volume_node, vtkMRMLVolumeNode.ImageDataModifiedEvent, self._on_voxels)
         segmentation = segmentation_node.GetSegmentation()
@@ -53,11 +54,10 @@ class NodeWatch:
     def _on_voxels(self, *_: Any) -> None:
         self._events.voxels_changed()
 
-    def _on_node_removed(self, *_: Any) -> None:
-        for node, what in ((self._volume, "volume"), (self._segmentation, "segmentation")):
-            if not is_alive(node):
+    def _on_node_leaving(self, node: Any, _event: str) -> None:
+        for watched, what in ((self._volume, "volume"), (self._segmentation, "segmentation")):
+            if node is watched:
                 self._gone(what)
-                return
 
     def _gone(self, what: str) -> None:
         self.close()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
+import vtk
+
 from MedSAM2Lib.errors import InputError
 
 Callback = Callable[[Any, str], None]
@@ -54,6 +56,16 @@ class _WeakCallback:
             getattr(owner, self._name)(caller, event)
 
 
+class _WeakNodeCallback(_WeakCallback):
+    """The same for an event that is about a node, which is what the method gets."""
+
+    __slots__ = ()
+    CallDataType = vtk.VTK_OBJECT
+
+    def __call__(self, _caller: Any, _event: str, node: Any) -> None:  # type: ignore[override]
+        super().__call__(node, _event)
+
+
 class Observers:
     """Observers of VTK objects, all removed by ``close``, in whatever state those objects are by then.
 
@@ -66,6 +78,10 @@ class Observers:
     def observe(self, watched: Any, event: int | str, callback: Callback) -> None:
         """Calls the method ``callback(watched, event name)`` on every event."""
         self._tags.append((watched, watched.AddObserver(event, _WeakCallback(callback))))
+
+    def observe_nodes(self, scene: Any, event: int | str, callback: Callback) -> None:
+        """Calls the method ``callback(node, event name)`` on every event of a scene that is about a node."""
+        self._tags.append((scene, scene.AddObserver(event, _WeakNodeCallback(callback))))
 
     def forget(self, watched: Any) -> None:
         """Removes the observers of one object."""
