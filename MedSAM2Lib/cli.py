@@ -20,14 +20,14 @@ _NEGATIVE_VALUE = re.compile(r"-[\d.]")
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands; building it imports no torch."""
     # Imported here, where main answers Ctrl-C: at the top of this file it would end in a trace.
-    from MedSAM2Lib.commands import app, demo, evaluate, imageset, models, segment, sweep, train
+    from MedSAM2Lib.commands import app, demo, dicom_seg, evaluate, imageset, models, segment, sweep, train
 
     parser = argparse.ArgumentParser(
         prog="medsam2", description="Segment medical volumes from a click, a box or a mask on one slice."
     )
     parser.add_argument("--version", action="version", version=f"medsam2 {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (segment, imageset, evaluate, sweep, train, models, app, demo):
+    for command in (segment, imageset, dicom_seg, evaluate, sweep, train, models, app, demo):
         command.add_parser(subparsers)
     return parser
 

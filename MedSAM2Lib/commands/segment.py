@@ -88,6 +88,15 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.npy",
         help="float32 logits before the threshold, [k,j,i], or [object,k,j,i] for several objects",
     )
+    output.add_argument(
+        "--dicom-seg",
+        type=Path,
+        metavar="FOLDER",
+        help="write a DICOM-SEG into this folder, too; for DICOM series (see medsam2 dicom-seg --help)",
+    )
+    output.add_argument(
+        "--segments", type=Path, metavar="FILE.json", help="names and codes of the objects in the DICOM-SEG, from 1"
+    )
     output.add_argument("--report", type=Path, metavar="FILE.json", help="settings, timings, confidence of each slice")
 
 
@@ -171,6 +180,13 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         raise InputError(
             "E_BATCH_PROMPTS", "--batch brings its own prompts: write them in the file, not on the command line."
         )
+    if options.dicom_seg is None and options.segments is not None:
+        raise InputError("E_SEGMENTS_ALONE", "--segments describes a DICOM-SEG: give --dicom-seg FOLDER with it.")
+    if options.batch is not None and options.dicom_seg is not None:
+        raise InputError(
+            "E_BATCH_DICOM_SEG",
+            "--dicom-seg goes with one VOLUME, not with --batch: write each with medsam2 dicom-seg export.",
+        )
     check_numbers(options)
     return SegmentSettings(
         volume=None if options.volume is None else Path(options.volume),
@@ -192,6 +208,8 @@ def settings_from(options: argparse.Namespace) -> SegmentSettings:
         fit=options.fit,
         zoom=options.zoom,
         seed=options.seed,
+        dicom_seg=options.dicom_seg,
+        segments=options.segments,
     )
 
 

@@ -24,7 +24,10 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """The options of ``medsam2 segment``, typed; ``range`` is inclusive, ``stop`` whether the stop rule is on."""
+    """The options of ``medsam2 segment``, typed; ``range`` is inclusive, ``stop`` whether the stop rule is on.
+
+    ``dicom_seg`` is the folder of a DICOM-SEG, ``segments`` the file that describes its segments.
+    """
 
     volume: Path | None
     out: Path
@@ -45,6 +48,8 @@ class SegmentSettings:
     fit: str | None = None
     zoom: str = "auto"
     seed: int = 0
+    dicom_seg: Path | None = None
+    segments: Path | None = None
 
 
 @dataclass(frozen=True)

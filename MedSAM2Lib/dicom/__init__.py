@@ -8,7 +8,7 @@ from MedSAM2Lib.dicom.exporting import ExportResult, export_dicom_seg
 from MedSAM2Lib.dicom.grid import SourceGrid, affine_lps_from, check_transform, ijk_to_world_from
 from MedSAM2Lib.dicom.importing import ImportedSegmentation, import_dicom_seg
 from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
-from MedSAM2Lib.dicom.segment_file import read_segment_file
+from MedSAM2Lib.dicom.segment_file import read_segment_file, write_segment_file
 from MedSAM2Lib.dicom.segment_info import AlgorithmInfo, Code, SegmentInfo, check_segments
 from MedSAM2Lib.dicom.source import SourceSeries, check_source, read_source, source_files
 from MedSAM2Lib.dicom.terminology import TerminologyEntry, suggest
@@ -38,4 +38,5 @@ __all__ = [
     "read_source",
     "source_files",
     "suggest",
+    "write_segment_file",
 ]

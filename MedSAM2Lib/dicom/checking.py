@@ -56,11 +56,11 @@ class _Checked:
         return bool(self.dataset.SegmentationType == "LABELMAP")
 
 
-def check_dicom_seg(path: Path | str, source: Source) -> list[CheckResult]:
-    """The checks A1 to A6 of a file beside the images that it was drawn on, as far as the tools that are installed allow.
+def check_dicom_seg(path: Path | str, source: Source, series: str | None = None) -> list[CheckResult]:
+    """The checks A1 to A6 of a file beside the images that it was drawn on, as far as the installed tools allow.
 
-    A1 validity (dciodvfy); A2 dcmqi, and A3 highdicom read the same voxels as this package; A4 patient, study and frame of
-    reference are the source's, references lead to it, the series is new, nothing is private; A5 each segment has its
+    A1 validity (dciodvfy); A2 dcmqi, and A3 highdicom read the same voxels as this package; A4 patient, study and frame
+    of reference are the source's, references lead to it, the series is new, nothing is private; A5 each segment has its
     codes, identity, colour and algorithm; A6 no mandatory attribute is missing.
 
     Raises SegExportError where the file or the source cannot be read.
@@ -68,13 +68,13 @@ def check_dicom_seg(path: Path | str, source: Source) -> list[CheckResult]:
     check_dependencies()
     from pydicom import dcmread
 
-    series = read_source(source)
-    read = _read(Path(path), check_source(series))
+    images = read_source(source, series)
+    read = _read(Path(path), check_source(images))
     with tempfile.TemporaryDirectory() as folder, quiet():
         checked = _Checked(
             path=Path(path),
             dataset=dcmread(path),
-            source=series,
+            source=images,
             grid=None if read.affine_lps is None else SourceGrid(read.affine_lps, _shape(read)),
             read=read,
             folder=Path(folder),

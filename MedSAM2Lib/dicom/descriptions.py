@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from MedSAM2Lib.dicom.refusals import SegWarning
 from MedSAM2Lib.dicom.segment_info import LABEL_BYTES, TISSUE, AlgorithmInfo, AlgorithmType, Code, SegmentInfo
+from MedSAM2Lib.volume.io.segmentation_nrrd import distinct_color
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -19,7 +20,7 @@ _SHORTEST_IDENTITY = 3
 
 
 def completed(segments: Sequence[SegmentInfo], patient: Dataset) -> tuple[list[SegmentInfo], list[SegWarning]]:
-    """The segments as they are written: numbers from 1, labels that fit, codes and identities for those without.
+    """The segments as they are written: numbers from 1, labels that fit; codes, colours and identities for all.
 
     ``patient`` is a header: a warning names labels that hold the patient's name or identity.
     """
@@ -45,7 +46,7 @@ def completed(segments: Sequence[SegmentInfo], patient: Dataset) -> tuple[list[S
                 type_modifier=segment.type_modifier,
                 region=segment.region,
                 region_modifier=segment.region_modifier,
-                rgb=segment.rgb,
+                rgb=segment.rgb or _distinct(number),
                 algorithm_type=segment.algorithm_type,
                 tracking_id=segment.tracking_id or uid,
                 tracking_uid=uid,
@@ -53,6 +54,11 @@ def completed(segments: Sequence[SegmentInfo], patient: Dataset) -> tuple[list[S
             )
         )
     return done, warnings
+
+
+def _distinct(number: int) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * part) for part in distinct_color(number - 1))
+    return red, green, blue
 
 
 def fitting_label(label: str) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from MedSAM2Lib.dicom.dependency import check_dependencies
+from MedSAM2Lib.dicom.files import appearing, check_target, save
 from MedSAM2Lib.dicom.grid import Affine, SourceGrid, overlaps_source, snapped
 from MedSAM2Lib.dicom.importing import ImportedSegmentation, import_dicom_seg
 from MedSAM2Lib.dicom.label_layers import LabelLayers, Labels, layered
@@ -21,11 +20,7 @@ from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
 from MedSAM2Lib.dicom.segment_info import AlgorithmInfo, SegmentInfo, check_segments
 from MedSAM2Lib.dicom.source import Source, SourceSeries, check_source, read_source
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
 Progress = Callable[[float, str], None]
-PARTIAL = ".part"
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,7 @@ def export_dicom_seg(
     *,
     kind: Literal["BINARY", "LABELMAP"] = "BINARY",
     compression: Literal["none", "deflate"] = "none",
+    compact: bool = False,
     series_description: str = "MedSAM2 segmentation",
     content_creator: str = "",
     algorithm: AlgorithmInfo | None = None,
@@ -74,6 +70,7 @@ def export_dicom_seg(
         out_dir: is made where only the last part of its path is missing.
         kind: LABELMAP is smaller, but takes no overlaps, and older programs cannot read it.
         compression: deflate is up to 100 times smaller, and some older programs cannot read it.
+        compact: as small as can be: deflate, and LABELMAP where segments do not overlap.
         series_description, content_creator: said in the file.
         algorithm: this package and its version by default.
         frame_of_reference_uid: that of the mask, where it is known.
@@ -93,6 +90,8 @@ def export_dicom_seg(
     series = source if isinstance(source, SourceSeries) else read_source(source)
     grid = check_source(series)
     layers = layered(labels, segments, keep_empty)
+    if compact:
+        kind, compression = "LABELMAP" if len(layers.arrays) == 1 else "BINARY", "deflate"
     if kind == "LABELMAP" and len(layers.arrays) > 1:
         raise SegExportError(
             "E_OVERLAP", "Segments overlap, and a LABELMAP holds one a voxel: write the kind BINARY instead."
@@ -115,29 +114,16 @@ def export_dicom_seg(
         skipped_segments=layers.skipped,
         warnings=(*warnings, *said, *_of_skipped(layers)),
     )
-    with _appearing(result.path) as partial:
+    with appearing(result.path) as partial:
         tell(0.5, "writing")
         with quiet():
-            _save(dataset, partial)
+            save(dataset, partial)
         del dataset
         if verify:
             tell(0.7, "reading back")
             _compare(partial, layers, affine)
     tell(1.0, "done")
     return result
-
-
-def check_target(folder: Path) -> None:
-    """Raises SegExportError ``E_IO`` unless a file can be written into ``folder``, or the folder be made."""
-    place = folder if folder.exists() else folder.parent
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise SegExportError(
-            "E_IO",
-            "The DICOM-SEG cannot be written into {folder}: {place} is {fault}. Choose another folder.",
-            folder=folder,
-            place=place,
-            fault="not a folder" if not place.is_dir() else "not yours to write to",
-        )
 
 
 def _placed(
@@ -205,48 +191,6 @@ def _of_skipped(layers: LabelLayers) -> list[SegWarning]:
     if not layers.skipped:
         return []
     return [SegWarning("W_EMPTY_SEGMENTS", f"Left out as empty: {', '.join(layers.skipped)}.")]
-
-
-@contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """A partial file that takes its name, which must be free, only if the block ends well."""
-    partial = path.with_name(path.name + PARTIAL)
-    made = not path.parent.exists()
-    ready = False
-    try:
-        path.parent.mkdir(exist_ok=True)
-        yield partial
-        if path.exists():
-            raise SegExportError("E_IO", "{path} is there already and is not written over.", path=path)
-        partial.rename(path)
-        ready = True
-    except OSError as error:
-        raise SegExportError(
-            "E_IO",
-            "{path} could not be written ({reason}): check the free space and your permissions, or choose another "
-            "folder.",
-            path=path,
-            reason=error.strerror or error,
-        ) from error
-    finally:
-        if not ready:
-            _remove(partial, path.parent if made else None)
-
-
-def _remove(partial: Path, folder: Path | None) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-        if folder is not None and folder.exists():
-            folder.rmdir()
-    except OSError:
-        return  # the error that is being told says why
-
-
-def _save(dataset: Dataset, path: Path) -> None:
-    with path.open("wb") as file:
-        dataset.save_as(file, enforce_file_format=True)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _compare(path: Path, layers: LabelLayers, affine: Affine | None) -> None:

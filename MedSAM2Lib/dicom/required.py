@@ -1,4 +1,4 @@
-"""What the mandatory modules of a DICOM-SEG ask for: Type 1 with a value, Type 2 at least blank (PS3.3, A.51 and C.8.20)."""
+"""What the mandatory modules of a DICOM-SEG ask for: Type 1 with a value, Type 2 at least blank (PS3.3, A.51)."""
 
 from __future__ import annotations
 

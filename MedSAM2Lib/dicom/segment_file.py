@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from MedSAM2Lib.dicom.refusals import SegExportError
 from MedSAM2Lib.dicom.segment_info import Code, SegmentInfo
+from MedSAM2Lib.volume.io.outputs import replacing
 
 _CODES = {
     "category": "category",
@@ -39,6 +41,27 @@ def read_segment_file(path: Path | str) -> list[SegmentInfo]:
     if not isinstance(content, list) or not content or not all(isinstance(one, dict) for one in content):
         raise _bad(path, "it must be a list of objects in braces")
     return [segment_from_plain(one, path) for one in content]
+
+
+def write_segment_file(path: Path | str, segments: Sequence[SegmentInfo]) -> None:
+    """Writes what ``read_segment_file`` reads, so that an export of the same segments keeps codes and identities."""
+    with replacing(Path(path)) as partial:
+        plain = [_plain(place, one) for place, one in enumerate(segments, start=1)]
+        partial.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _plain(place: int, segment: SegmentInfo) -> dict[str, Any]:
+    codes = {key: getattr(segment, field) for key, field in _CODES.items()}
+    plain = {
+        "number": segment.number or place,
+        "label": segment.label,
+        **{key: code and asdict(code) for key, code in codes.items()},
+        "rgb": segment.rgb,
+        "algorithm_type": segment.algorithm_type,
+        "tracking_id": segment.tracking_id,
+        "tracking_uid": segment.tracking_uid,
+    }
+    return {key: value for key, value in plain.items() if value is not None}
 
 
 def segment_from_plain(plain: Mapping[str, Any], path: Path) -> SegmentInfo:

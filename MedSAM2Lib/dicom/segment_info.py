@@ -53,7 +53,7 @@ class SegmentInfo:
         category, type: coded; both None means 3D Slicer's default, Tissue, and a warning.
         type_modifier: for example left or right.
         region, region_modifier: the anatomic region, only where the type does not say it already.
-        rgb: 0 to 255 each; None leaves the colour out.
+        rgb: 0 to 255 each; a distinct one is made where None.
         algorithm_type: MANUAL for what was only drawn by hand.
         tracking_id, tracking_uid: the object's identity over exports and time; made where None.
         number: its value in the label map; None means its place in the list of segments, from 1.

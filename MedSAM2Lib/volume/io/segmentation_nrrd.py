@@ -67,13 +67,21 @@ def in_layers(labels: NDArray | Sequence[BoolArray], shape: tuple[int, int, int]
 
 
 def write_segmentation(
-    path: Path, layers: Layers, volume: Volume, names: Sequence[str] = (), colors: Sequence[Color] | None = None
+    path: Path,
+    layers: Layers,
+    volume: Volume,
+    names: Sequence[str] = (),
+    colors: Sequence[Color] | None = None,
+    terminology: Sequence[str] | None = None,
 ) -> None:
-    """Writes layers on a volume's grid; a name without voxels becomes an empty segment. Raises OSError."""
+    """Writes layers on a volume's grid; a name without voxels becomes an empty segment. Raises OSError.
+
+    ``terminology`` holds 3D Slicer's TerminologyEntry of each segment; Tissue for all if None.
+    """
     places = list(layers.places)
     for index in range(len(places), len(names)):
         places.append((0, index + 1))
-    segments = dict(_segment_fields(layers, places, names, colors))
+    segments = dict(_segment_fields(layers, places, names, colors, terminology))
     header = "\n".join([*_nrrd_fields(layers, volume), *_SEGMENTATION_FIELDS, *map(_pair, segments.items())])
     packer = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, _GZIP)
     with path.open("wb") as file:
@@ -121,12 +129,17 @@ def _nrrd_fields(layers: Layers, volume: Volume) -> list[str]:
 
 
 def _segment_fields(
-    layers: Layers, places: Sequence[tuple[int, int]], names: Sequence[str], colors: Sequence[Color] | None
+    layers: Layers,
+    places: Sequence[tuple[int, int]],
+    names: Sequence[str],
+    colors: Sequence[Color] | None,
+    terminology: Sequence[str] | None,
 ) -> Iterator[tuple[str, str]]:
     extents = [_extent(array) for array in layers.arrays]
     for index, (layer, value) in enumerate(places):
         color = colors[index] if colors is not None and index < len(colors) else distinct_color(index)
         named = index < len(names)
+        code = terminology[index] if terminology is not None and index < len(terminology) else _TISSUE_CODE
         for key, text in {
             "ID": f"Segment_{index + 1}",
             "Name": names[index] if named else f"Segment_{index + 1}",
@@ -136,7 +149,7 @@ def _segment_fields(
             "Extent": extents[layer],
             "LabelValue": str(value),
             "Layer": str(layer),
-            "Tags": f"Segmentation.Status:inprogress|TerminologyEntry:{_TISSUE_CODE}|",
+            "Tags": f"Segmentation.Status:inprogress|TerminologyEntry:{code}|",
         }.items():
             yield f"Segment{index}_{key}", text
 
