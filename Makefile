@@ -13,7 +13,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-EXTRAS := host,evaluation,training,test,parity
+EXTRAS := host,dicom,evaluation,training,test,parity
 VOLUME ?=
 POINT ?=
 
@@ -34,6 +34,7 @@ $(STAMP): pyproject.toml constraints.txt tools/find_python.sh
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e ".[$(EXTRAS)]"
 	SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -c constraints.txt sam2
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/highdicom-0.27 --upgrade highdicom==0.27.0
 	@test -x $(BIN)/medsam2 && touch $@
 
 demo: setup
