@@ -26,15 +26,14 @@ def import_folder(folder: Path) -> bool:
     return bool(_utilities().importDicom(str(folder), slicer.dicomDatabase, copyFiles=True))
 
 
-def segments_table(segmentation_node: Any) -> Any:
-    """Slicer's own table of a segmentation's segments, whose colours open the terminology selector when double-clicked.
+def has_terminology_selector() -> bool:
+    """Whether the application has its terminology selector."""
+    return hasattr(slicer, "qSlicerTerminologyNavigatorWidget")
 
-    None where the application has none.
-    """
-    make = getattr(slicer, "qMRMLSegmentsTableView", None)
-    if make is None:
-        return None
-    table = make()
+
+def segments_table(segmentation_node: Any) -> Any:
+    """Slicer's own table of a segmentation's segments; a double click on a colour opens the terminology selector."""
+    table = slicer.qMRMLSegmentsTableView()
     table.setMRMLScene(segmentation_node.GetScene())
     table.setSegmentationNode(segmentation_node)
     return table

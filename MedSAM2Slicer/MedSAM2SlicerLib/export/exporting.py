@@ -61,6 +61,8 @@ class ExportJob:
     def run(self, folder: Path, compact: bool = False, progress: Progress | None = None) -> Written:
         """Writes one new file into a folder, which is made, reads it and compares every voxel.
 
+        ``compact``: as small as can be, for newer readers. ``progress`` is called on this thread.
+
         Raises SegExportError as ``export_dicom_seg`` does, and ``E_READ_BACK`` where what is read is something else; no
         file is left then.
         """
@@ -70,7 +72,7 @@ class ExportJob:
             self.grid.affine_lps,
             self.segments,
             folder,
-            compression="deflate" if compact else "none",
+            compact=compact,
             progress=progress,
         )
         try:

@@ -15,5 +15,5 @@ def suggestion_for(segment: Any) -> Terms | None:
     for name in (str(segment.GetName() or ""), meaning):
         entry = suggest(name) if name.strip() else None
         if entry is not None:
-            return Terms(entry.category, entry.type, entry.type_modifier, entry.region)
+            return Terms(entry.category, entry.type, entry.type_modifier, entry.region, entry.region_modifier)
     return None

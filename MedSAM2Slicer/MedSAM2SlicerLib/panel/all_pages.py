@@ -14,6 +14,7 @@ from MedSAM2SlicerLib.panel.memory_page import MemoryPage
 from MedSAM2SlicerLib.panel.model_page import ModelPage
 from MedSAM2SlicerLib.panel.seg_reading import SegReading
 from MedSAM2SlicerLib.panel.setup_page import SetupPage
+from MedSAM2SlicerLib.panel.slicer_terms import SlicerTerms
 from MedSAM2SlicerLib.panel.this_machine import EngineMachine, InstalledModels, PackageInstaller
 from MedSAM2SlicerLib.panel.ticker import QtTicker
 from MedSAM2SlicerLib.panel.timers import PollTimer
@@ -69,7 +70,7 @@ class Pages:
             exports,
             run,
             reading,
-            lambda: dicom_database.segments_table(panel.selection.segmentation),
+            SlicerTerms(dicom_database, lambda: panel.selection.segmentation, panel.report),
             panel.settings,
             self._choose_segmentation,
             panel.report,

@@ -18,6 +18,7 @@ from MedSAM2SlicerLib.panel.export_run import ExportRun
 from MedSAM2SlicerLib.panel.guard import slot
 from MedSAM2SlicerLib.panel.page_parts import choice_box, column, push_button, row, size_text, text_label
 from MedSAM2SlicerLib.panel.sentences import said
+from MedSAM2SlicerLib.panel.slicer_terms import SlicerTerms
 from MedSAM2SlicerLib.session.state import SessionState
 
 FOLDER_NAME = "DICOM-SEG"
@@ -55,7 +56,7 @@ class ExportPage:
         exports: looks, mends, prepares.
         run: writes, with a progress bar, into a folder or the DICOM database.
         reading: the part below that reads a file; has ``widget`` and ``render``.
-        segments_table: makes Slicer's own table of segments, which opens its terminology selector; None without one.
+        terms: offers Slicer's own terminology; has ``widget`` and ``show``.
         settings: remember the folder.
         choose_segmentation: takes a segmentation at hand.
         report: shows what nobody foresaw.
@@ -66,14 +67,14 @@ class ExportPage:
         exports: Exports,
         run: ExportRun,
         reading: Any,
-        segments_table: Callable[[], Any],
+        terms: SlicerTerms,
         settings: Settings,
         choose_segmentation: Callable[[Any], None],
         report: Callable[[BaseException], None],
     ) -> None:
         self.report = report
         self._exports, self._run, self._reading, self._settings = exports, run, reading, settings
-        self._segments_table, self._choose = segments_table, choose_segmentation
+        self._terms, self._choose = terms, choose_segmentation
         self._lines: tuple[Line, ...] = ()
         self._looked_at: object = None
         self._busy = self._had_database = False
@@ -82,13 +83,6 @@ class ExportPage:
         self._source = self._path_edit("ExportSourceEdit", self._chose_source)
         self._source_row = row(text_label("ExportSourceLabel", _("Folder of the series"), self._source), self._source)
         self._source_row.hide()
-        self._terms = push_button(
-            "ExportTermsButton",
-            _("Slicer's terminology"),
-            self._pressed_terms,
-            _("Slicer's table of segments: a double click on a colour opens its terminology selector"),
-        )
-        self._terms_place = column()
         self._places = choice_box("ExportPlaceBox", [_("Folder"), _("DICOM database")], self._chose_place)
         self._folder = self._path_edit("ExportFolderEdit", self._changed_folder)
         self._folder.currentPath = settings.export_folder or str(Path.home() / FOLDER_NAME)
@@ -102,8 +96,7 @@ class ExportPage:
         self.widget = column(
             self._list.widget,
             self._source_row,
-            self._terms,
-            self._terms_place,
+            terms.widget,
             row(place_label, self._places, self._folder),
             row(self._compact, self._look, self._export),
             run.widget,
@@ -137,11 +130,13 @@ class ExportPage:
             self._said.setText(said(error))
         self._show()
 
+    @slot
     def look_anew(self) -> None:
         """Reads the series again, too."""
         self._offer_places()
-        self.look(anew=True)
+        self.look(True)
 
+    @slot
     def opened(self, collapsed: bool) -> None:
         """The section was opened, or closed."""
         if not collapsed:
@@ -157,7 +152,7 @@ class ExportPage:
         self._list.show(self._lines, idle)
         if not self._lines and self._looked_at is None:
             self._said.setText(_("Choose a volume and a segmentation first."))
-        self._terms.visible = any(line.check == "terminology" for line in self._lines) and self._run.has_database
+        self._terms.show(useful=bool(self._lines))
         self._folder.visible = not self._into_database
         named = self._into_database or bool(self._folder.currentPath.strip())
         self._export.enabled = idle and named and bool(self._lines) and ready(self._lines)
@@ -200,15 +195,6 @@ class ExportPage:
         folder = Path(path.strip()).expanduser()
         self._exports.choose_folder(folder if path.strip() and folder.is_dir() else None)
         self.look()
-
-    @slot
-    def _pressed_terms(self) -> None:
-        layout = self._terms_place.layout()
-        while layout.count():
-            layout.takeAt(0).widget().deleteLater()
-        table = self._segments_table()
-        if table is not None:
-            layout.addWidget(table)
 
     @slot
     def _chose_place(self, _place: int) -> None:
