@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from MedSAM2SlicerLib.scene.grids import create_segmentation
 from MedSAM2SlicerLib.scene.nodes import nodes_of
 from MedSAM2SlicerLib.scene.segments import add_segment, labelmap_of
 from slicer import vtkMRMLScene
 
 from MedSAM2Lib.types import SliceKey
-from Testing.scene.ground import add_volume
+from Testing.scene.ground import add_volume, save_bundle
 from Testing.scene.session_ground import MIDDLE, ORGAN, Bench, fill
 
 MARKS = ("vtkMRMLMarkupsFiducialNode", "vtkMRMLMarkupsROINode")
@@ -212,6 +215,43 @@ def test_saving_the_scene_commits_first(bench: Bench) -> None:
     bench.scene.StartState(vtkMRMLScene.SaveState)
     assert np.array_equal(bench.voxels(), shown)
     assert bench.state.previewed == ()
+
+
+def written(file: Path) -> Any:
+    """The voxels of a file with one segment, as if it were any image."""
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(file))) > 0
+
+
+def test_a_bundle_holds_what_was_previewed_each_time_it_is_saved(bench: Bench, tmp_path: Path) -> None:
+    for turn, index in enumerate((12, 10)):
+        bench.click((14.0, 13.0, float(index)))
+        shown = bench.preview() > 0
+        assert shown.any() and not bench.voxels()[index].any()
+        save_bundle(bench.scene, tmp_path / "scene.mrb")
+        assert np.array_equal(bench.voxels()[index], shown[index]) and bench.state.previewed == ()
+        assert "before the scene was saved" in str(bench.state.message)
+        with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle:
+            (name,) = [each for each in bundle.namelist() if each.endswith(".seg.nrrd")]
+            bundle.extract(name, tmp_path / str(turn))
+        assert written(tmp_path / str(turn) / name).sum() == bench.voxels().sum()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_file_of_the_segmentation_alone_holds_what_was_previewed(bench: Bench, tmp_path: Path, again: bool) -> None:
+    bench.segmentation.AddDefaultStorageNode()
+    storage = bench.segmentation.GetStorageNode()
+    if again:
+        bench.click()
+        bench.controller.accept_slice()
+        storage.SetFileName(str(tmp_path / "only.seg.nrrd"))
+        assert storage.WriteData(bench.segmentation)
+    bench.click((14.0, 13.0, 10.0))
+    assert bench.state.previewed
+    storage.SetFileName(str(tmp_path / "only.seg.nrrd"))
+    assert storage.WriteData(bench.segmentation)
+    assert bench.state.previewed == () and bench.voxels()[10].any()
+    assert written(tmp_path / "only.seg.nrrd").sum() == bench.voxels().sum()
+    assert not bench.segmentation.GetModifiedSinceRead()
 
 
 def test_saving_in_mid_propagation_waits_for_the_commit(bench: Bench) -> None:

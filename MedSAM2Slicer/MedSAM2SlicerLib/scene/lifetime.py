@@ -1,4 +1,9 @@
-"""What may happen to a session's nodes at any moment: deleted, closed with the scene, saved, given other voxels."""
+"""What may happen to a session's nodes at any moment: deleted, closed with the scene, saved, given other voxels.
+
+No event tells that Slicer is about to save: its scene invokes none. But a segmentation's storage node is given a file
+name before it writes, which it tells of where that is another one than before, as always in a bundle; and it tells of
+having written.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,10 @@ class NodeEvents:
 
 
 class NodeWatch:
-    """Watches a volume and a segmentation in a scene until ``close``, or until ``gone`` was called."""
+    """Watches a volume and a segmentation in a scene until ``close``, or until ``gone`` was called.
+
+    Where the segmentation was written to a file first, and ``saving`` changed it then, it is written there again.
+    """
 
     def __init__(self, scene: Any, volume_node: Any, segmentation_node: Any, events: NodeEvents) -> None:
         self._volume = volume_node
@@ -37,6 +45,7 @@ class NodeWatch:
         self._observers.observe_nodes(scene, vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_leaving)
         watch(scene, vtkMRMLScene.StartSaveEvent, self._on_saving)
         watch(volume_node, vtkMRMLVolumeNode.ImageDataModifiedEvent, self._on_voxels)
+        self._storage = _Storage(segmentation_node, self._on_saving)
         segmentation = segmentation_node.GetSegmentation()
         watch(segmentation, segmentation.SegmentAdded, self._on_segments)
         watch(segmentation, segmentation.SegmentRemoved, self._on_segments)
@@ -44,6 +53,7 @@ class NodeWatch:
     def close(self) -> None:
         """Stops watching; may be called twice."""
         self._observers.close()
+        self._storage.close()
 
     def _on_scene_closing(self, *_: Any) -> None:
         self._gone("scene")
@@ -69,3 +79,47 @@ class NodeWatch:
         if is_alive(self._segmentation):
             for segment_id in sorted(removed):
                 self._events.segment_gone(segment_id)
+
+
+class _Storage:
+    """Calls ``saving`` before a segmentation is written to a file, or after, and it is written again then.
+
+    Slicer may give the segmentation its storage node only as it saves.
+    """
+
+    def __init__(self, segmentation_node: Any, saving: Callable[[], None]) -> None:
+        self._segmentation = segmentation_node
+        self._saving = saving
+        self._node: Any = None
+        self._stored: Any = None
+        self._at_work = False
+        self._of_segmentation, self._of_node = Observers(), Observers()
+        for event in (segmentation_node.ReferenceAddedEvent, segmentation_node.ReferenceModifiedEvent):
+            self._of_segmentation.observe(segmentation_node, event, self._look)
+        self._look()
+
+    def close(self) -> None:
+        self._of_segmentation.close()
+        self._of_node.close()
+
+    def _look(self, *_: Any) -> None:
+        node = self._segmentation.GetStorageNode()
+        if node is not self._node:
+            self._of_node.close()
+            self._node = node
+            if node is not None:
+                self._stored = node.GetStoredTime().GetMTime()
+                self._of_node.observe(node, "ModifiedEvent", self._on_modified)
+
+    def _on_modified(self, *_: Any) -> None:
+        scene = self._segmentation.GetScene()
+        if self._at_work or scene is None or scene.IsImporting() or scene.IsClosing():
+            return
+        node, self._at_work = self._node, True
+        try:
+            self._saving()
+            if node.GetStoredTime().GetMTime() != self._stored and self._segmentation.GetModifiedSinceRead():
+                node.WriteData(self._segmentation)
+            self._stored = node.GetStoredTime().GetMTime()
+        finally:
+            self._at_work = False
