@@ -6,6 +6,7 @@ import mmap
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -123,6 +124,25 @@ class FeatureCache:
         while self._host_used > self.host_bytes:
             _, dropped = self._on_host.popitem(last=False)
             self._host_used -= size_in_bytes(dropped)
+
+
+class SharedEmbeddings:
+    """What banks keep of slices to compare them by: one copy a slice, for as long as any bank holds it."""
+
+    def __init__(self) -> None:
+        self._held: WeakValueDictionary[FeatureKey, Tensor] = WeakValueDictionary()
+
+    def get(self, key: FeatureKey, features: SliceFeatures) -> Tensor:
+        """The top feature map of ``key``, as ``own_embedding`` makes it: one that is held, or a new one."""
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = own_embedding(features)
+        return held
+
+
+def own_embedding(features: SliceFeatures) -> Tensor:
+    """In bf16, as maps are kept: a view of the cached features would hold all of the slice's, beyond their budget."""
+    return features.top.to(torch.bfloat16, copy=True)
 
 
 def tensors_of(features: SliceFeatures) -> tuple[Tensor, ...]:

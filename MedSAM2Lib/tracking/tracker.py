@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from MedSAM2Lib.memory.bank import BankState, Direction, MemoryBank, MemoryEntry, MemoryQuery, MemorySelection
 from MedSAM2Lib.network.features import SliceFeatures
+from MedSAM2Lib.tracking.features import own_embedding
 from MedSAM2Lib.tracking.runner import NetworkPrompts, NetworkRunner, SliceRecord, TrackOutcome, TrackStep
 
 
@@ -25,6 +25,9 @@ class TrackerState:
 FeaturesOf = Callable[[int], SliceFeatures]
 """Features of a slice by its index along the axis."""
 
+EmbeddingOf = Callable[[int, SliceFeatures], Tensor]
+"""What a bank keeps of a slice's features, by its index along the axis."""
+
 
 class Tracker:
     """Keeps the records of one object and feeds its memory bank.
@@ -34,13 +37,22 @@ class Tracker:
         bank: this object's memory on this axis.
         features_of: features of the slice with a given index, as this object's frame sees it.
         slice_count: number of slices of the volume along the axis.
+        embedding_of: the embedding that a bank keeps; by default a copy for each entry.
     """
 
-    def __init__(self, runner: NetworkRunner, bank: MemoryBank, features_of: FeaturesOf, slice_count: int) -> None:
+    def __init__(
+        self,
+        runner: NetworkRunner,
+        bank: MemoryBank,
+        features_of: FeaturesOf,
+        slice_count: int,
+        embedding_of: EmbeddingOf | None = None,
+    ) -> None:
         self.bank = bank
         self.slice_count = slice_count
         self._runner = runner
         self._features_of = features_of
+        self._embedding_of = embedding_of or _own_copy
         self._records: dict[int, SliceRecord] = {}
         self._remembered: set[int] = set()
 
@@ -151,10 +163,9 @@ class Tracker:
             pointer=record.pointer,
             predicted_iou=record.predicted_iou,
             object_score=record.object_score,
-            embedding=_own_copy(features.top) if self.bank.needs_embeddings else None,
+            embedding=self._embedding_of(record.index, features) if self.bank.needs_embeddings else None,
         )
 
 
-def _own_copy(embedding: Tensor) -> Tensor:
-    """In bf16, as maps are kept: a view of the cached features would hold all of the slice's, beyond their budget."""
-    return embedding.to(torch.bfloat16, copy=True)
+def _own_copy(_: int, features: SliceFeatures) -> Tensor:
+    return own_embedding(features)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from MedSAM2Lib.memory.bank import MemoryBank
 from MedSAM2Lib.network.features import SliceFeatures
-from MedSAM2Lib.tracking.features import FeatureCache, feature_key
+from MedSAM2Lib.tracking.features import FeatureCache, FeatureKey, SharedEmbeddings, feature_key
 from MedSAM2Lib.tracking.fusion import given_mask, stored_logits
 from MedSAM2Lib.tracking.objects import AxisTrack, SegmentedObject, StoredSlice
 from MedSAM2Lib.tracking.region import Trial, choose_region, holds
@@ -47,6 +48,7 @@ class TrackMaker:
         self.features = features
         self.zoom = zoom
         self._new_bank = new_bank
+        self._embeddings = SharedEmbeddings()
 
     def new_track(self, axis: Axis, region: Region | None) -> AxisTrack:
         """A track with nothing on it, all slices still to be computed."""
@@ -54,8 +56,12 @@ class TrackMaker:
         def features_of(index: int) -> SliceFeatures:
             return self._features(self.view.frame(SliceKey(axis, index), region))
 
+        def embedding_of(index: int, features: SliceFeatures) -> Tensor:
+            return self._embeddings.get(self._key(self.view.frame(SliceKey(axis, index), region)), features)
+
         count = self.view.volume.slice_count(axis)
-        return AxisTrack(region, Tracker(self.runner, self._new_bank(), features_of, count), set(range(count)))
+        tracker = Tracker(self.runner, self._new_bank(), features_of, count, embedding_of)
+        return AxisTrack(region, tracker, set(range(count)))
 
     def prompted_track(self, segmented: SegmentedObject, axis: Axis) -> AxisTrack:
         """The track of an axis with prompts of the user; in a wider region where one lies outside the present one."""
@@ -135,12 +141,13 @@ class TrackMaker:
         return StoredSlice(self.view.frame(key, track.region), record)
 
     def _features(self, frame: SliceFrame) -> SliceFeatures:
-        key = feature_key(frame, self.view.window, self.view.image_size, self.runner.context.dtype)
-
         def encode() -> SliceFeatures:
             return self.runner.encode(self.view.image(frame))
 
-        return self.runner.guarded(lambda: self.features.get(key, encode))
+        return self.runner.guarded(lambda: self.features.get(self._key(frame), encode))
+
+    def _key(self, frame: SliceFrame) -> FeatureKey:
+        return feature_key(frame, self.view.window, self.view.image_size, self.runner.context.dtype)
 
     def _region(self, prompts: Sequence[Prompt], axis: Axis) -> Region | None:
         """One region for all prompted slices of an axis, whatever their order; None shows whole slices."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from MedSAM2Lib.network.features import SliceFeatures
+from MedSAM2Lib.tracking.engine import EngineOptions
 from MedSAM2Lib.tracking.features import FeatureCache, FeatureKey, size_in_bytes
+from MedSAM2Lib.tracking.session import TrackingSession
+from MedSAM2Lib.types import PointPrompt, PropagationRequest, StopRule
+from Testing.engine.phantoms import small_engine, two_organs_volume
 
 CPU = torch.device("cpu")
 
@@ -82,3 +89,25 @@ def test_what_is_kept_is_bit_for_bit_what_was_encoded_in_layout_too_and_outlives
         assert ours.stride() == theirs.stride()
         assert torch.equal(ours, theirs)
         assert ours.data_ptr() != theirs.data_ptr()
+
+
+def test_banks_of_several_objects_hold_a_slices_embedding_once_and_only_while_they_remember_it() -> None:
+    session = small_engine(EngineOptions(memory="self-sorting")).open(two_organs_volume()[0])
+    for column in (11.0, 20.0):
+        session.add_prompt(session.add_object("organ"), PointPrompt((column, 14.0, 10.0)))
+    list(session.propagate(PropagationRequest("k", stop=StopRule(enabled=False), orientations="1")))
+    one, other = (remembered(session, object_id) for object_id in (1, 2))
+    common = sorted(one.keys() & other.keys())
+    assert len(common) > 2
+    assert all(one[index] is other[index] for index in common)
+    held = weakref.ref(one[common[0]])
+    del one, other
+    session.remove_object(1)
+    assert held() is not None
+    session.remove_object(2)
+    gc.collect()
+    assert held() is None
+
+
+def remembered(session: TrackingSession, object_id: int) -> dict[int, torch.Tensor | None]:
+    return {entry.slice_index: entry.embedding for entry in session.objects[object_id].axes["k"].tracker.bank.entries()}
