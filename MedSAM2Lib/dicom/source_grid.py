@@ -8,6 +8,7 @@ voxel, which rounded headers have, are removed from the copies: some readers ref
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,8 +50,13 @@ def grid_of(source: SourceSeries) -> SourceGrid | None:
     order = np.argsort(along, kind="stable")
     step = _step(source, along[order])
     _check_tilt(planes, order, normal)
-    affine = _affine(planes[order[0]], planes[order[-1]], len(planes), step)
-    _check_even(planes, order, affine, along)
+    ordered = [planes[index] for index in order]
+    affine = _affine(ordered[0], normal, step)
+    if _farthest(ordered, affine) > SNAP_VOXELS:
+        # directions are rounded in headers: the way from the first to the last image is the surer normal
+        way = ordered[-1].position - ordered[0].position
+        affine = _affine(ordered[0], way / np.linalg.norm(way), step)
+        _check_even(ordered, affine)
     return SourceGrid(affine, (len(planes), *source.shape))
 
 
@@ -186,12 +192,8 @@ def _check_tilt(planes: Planes, order: NDArray[np.intp], normal: NDArray[np.floa
         )
 
 
-def _affine(first: Plane, last: Plane, count: int, step: float) -> NDArray[np.float64]:
-    """Index (k, j, i) to LPS with exactly perpendicular axes, slices along the way from the first to the last."""
-    normal = np.cross(first.axes[0], first.axes[1])
-    if count > 1:
-        normal = last.position - first.position
-    normal = normal / np.linalg.norm(normal)
+def _affine(first: Plane, normal: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    """Index (k, j, i) to LPS with exactly perpendicular axes, slices along ``normal``."""
     columns = first.axes[0] - normal * (first.axes[0] @ normal)
     columns /= np.linalg.norm(columns)
     rows = np.cross(normal, columns)
@@ -201,19 +203,24 @@ def _affine(first: Plane, last: Plane, count: int, step: float) -> NDArray[np.fl
     return affine
 
 
-def _check_even(
-    planes: Planes, order: NDArray[np.intp], affine: NDArray[np.float64], along: NDArray[np.float64]
-) -> None:
-    """Each image where the grid says, to a hundredth of a voxel."""
+def _farthest(ordered: Planes, affine: NDArray[np.float64]) -> float:
+    """How many voxels an image lies beside its place in an even stack, at most."""
     inverse = np.linalg.inv(affine)
-    for place, index in enumerate(order):
-        away = (inverse @ (*planes[index].position, 1))[:3] - (place, 0, 0)
-        if np.abs(away).max() > SNAP_VOXELS:
-            raise SegExportError(
-                "E_NONUNIFORM",
-                "An image of the source lies {voxels:.2f} voxels beside its place in an even stack (distances "
-                "{least:.3f} to {most:.3f} mm): give the images of one complete stack, or resample the series first.",
-                voxels=float(np.abs(away).max()),
-                least=float(np.diff(np.sort(along)).min()),
-                most=float(np.diff(np.sort(along)).max()),
-            )
+    places = [(inverse @ (*plane.position, 1))[:3] - (k, 0, 0) for k, plane in enumerate(ordered)]
+    return float(np.abs(places).max())
+
+
+def _check_even(ordered: Planes, affine: NDArray[np.float64]) -> None:
+    """Each image where the grid says, to a hundredth of a voxel."""
+    farthest = _farthest(ordered, affine)
+    if farthest <= SNAP_VOXELS:
+        return
+    steps = [float(np.linalg.norm(b.position - a.position)) for a, b in pairwise(ordered)]
+    raise SegExportError(
+        "E_NONUNIFORM",
+        "An image of the source lies {voxels:.2f} voxels beside its place in an even stack (distances {least:.3f} to "
+        "{most:.3f} mm): give the images of one complete stack, or resample the series first.",
+        voxels=farthest,
+        least=min(steps),
+        most=max(steps),
+    )
