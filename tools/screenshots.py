@@ -2,14 +2,15 @@
 
     python -m tools.screenshots [FOLDER]
 
-writes idle, propagating, reviewing and error, each on a light and on a dark palette, to Resources/Screenshots by
-default. A display is not needed.
+writes idle, propagating, reviewing, export and error, each on a light and on a dark palette, to Resources/Screenshots
+by default. A display is not needed.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class Photographer:
         self._host, self._panel, self._folder = host, panel, folder
         self._volume: Any = None
         self._truth: Any = None
+        self._series = tempfile.TemporaryDirectory(prefix="medsam2-series-")
 
     def take_all(self, palette: str) -> None:
         """All pictures on one palette."""
@@ -56,6 +58,7 @@ class Photographer:
             "idle": self._idle,
             "propagating": self._propagating,
             "reviewing": self._reviewing,
+            "export": self._export,
             "error": self._error,
         }
 
@@ -87,11 +90,42 @@ class Photographer:
         self._host.app.layoutManager().resetThreeDViews()
         self._show(self._key_slice())
 
+    def _export(self) -> None:
+        """The list before a DICOM-SEG, with a segment whose codes are suggested and one that is empty."""
+        from MedSAM2SlicerLib.scene.geometry import volume_data
+
+        from MedSAM2Lib.volume.io import write_dicom_series
+        from SlicerHost import testing
+
+        write_dicom_series(self._series.name, volume_data(self._volume))
+        page, selection = self._panel.pages.export, self._panel.selection
+        page._exports.choose_folder(Path(self._series.name))
+        segments = selection.segmentation.GetSegmentation()
+        segments.GetSegment(selection.segment_id).SetName("right kidney")
+        segments.AddEmptySegment("tumour", "tumour")
+        page.widget.findChild(object, "ExportFolderEdit").currentPath = "/data/DICOM-SEG"
+        section = page.widget.parent()
+        section.collapsed = False
+        testing.settle()
+        self._scroll_to(section)
+
+    def _scroll_to(self, widget: Any) -> None:
+        """Shows a part of the panel whole."""
+        from SlicerHost import testing
+
+        parent = widget.parent()
+        while not hasattr(parent, "ensureWidgetVisible"):
+            parent = parent.parent()
+        parent.ensureWidgetVisible(widget)
+        testing.settle()
+
     def _error(self) -> None:
         import vtk
 
         from SlicerHost import testing
 
+        self._panel.pages.export.widget.parent().collapsed = True
+        self._scroll_to(self._panel.ui.statusText)
         node = testing.slice_view("Red").mrmlSliceNode()
         turn, tilted = vtk.vtkTransform(), vtk.vtkMatrix4x4()
         turn.RotateX(TILT)

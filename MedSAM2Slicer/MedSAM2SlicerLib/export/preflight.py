@@ -185,17 +185,18 @@ def _terminology(full: Sequence[Counted]) -> Line:
     bare = [each for each in full if not read_terms(each.segment).described]
     if not bare:
         return good("terminology", "Every segment has a category and a type.")
+    names = listed(each.name for each in bare)
     found = [(each.name, suggestion_for(each.segment)) for each in bare]
-    pairs = [f"{name} = {terms.type.meaning}" for name, terms in found if terms is not None and terms.type]
+    pairs = [f"{name} = {terms.meaning}" for name, terms in found if terms is not None]
     if pairs:
-        template = "{count} segments have no terminology and are written as Tissue. Suggested: {pairs}."
-        return note("terminology", "W_DEFAULT_TERMINOLOGY", "describe", template, count=len(bare), pairs=listed(pairs))
+        template = "Without terminology, written as Tissue: {names}. Suggested: {pairs}."
+        return note("terminology", "W_DEFAULT_TERMINOLOGY", "describe", template, names=names, pairs=listed(pairs))
     return note(
         "terminology",
         "W_DEFAULT_TERMINOLOGY",
         None,
-        "{names}: no terminology, written as Tissue. A name such as liver or left kidney would be recognised.",
-        names=listed(each.name for each in bare),
+        "Without terminology, written as Tissue: {names}. Names such as liver or left kidney are recognised.",
+        names=names,
     )
 
 
@@ -211,7 +212,7 @@ def _empty(subject: Subject, segments: Sequence[Counted]) -> Line:
             ),
         )
     if empty:
-        template = "{names}: no voxel, left out of the file."
+        template = "Without a voxel, left out of the file: {names}."
         return note("empty segments", "W_EMPTY_SEGMENT", None, template, names=listed(empty))
     return good("empty segments", "Every segment has voxels.")
 
@@ -220,7 +221,7 @@ def _names(full: Sequence[Counted], series: SourceSeries | None) -> Iterator[Lin
     names = [each.name for each in full]
     nameless = sum(not name.strip() for name in names)
     if nameless:
-        error = SegExportError("E_EMPTY_LABEL", "{count} segments have no name: give them one.", count=nameless)
+        error = SegExportError("E_EMPTY_LABEL", "Segments without a name: {count}. Give each one.", count=nameless)
         yield failing("names", error, "rename")
     doubled = [name for name, count in Counter(names).items() if count > 1 and name.strip()]
     if doubled:

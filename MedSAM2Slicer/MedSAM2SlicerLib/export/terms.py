@@ -34,6 +34,12 @@ class Terms:
         """Whether they say more than Slicer's default, which is tissue."""
         return self.category is not None and self.type is not None and self.type.value != TISSUE
 
+    @property
+    def meaning(self) -> str:
+        """In words: "Kidney, Right"."""
+        parts = (self.type, self.type_modifier, self.region, self.region_modifier)
+        return ", ".join(part.meaning for part in parts if part is not None)
+
 
 def read_terms(segment: Any) -> Terms:
     """The codes of a segment's tag; missing parts are None, whatever is wrong with the others."""

@@ -88,7 +88,7 @@ class ExportPage:
         self._folder.currentPath = settings.export_folder or str(Path.home() / FOLDER_NAME)
         self._compact = qt.QCheckBox(_("Compact"))
         self._compact.objectName = "ExportCompactCheck"
-        self._compact.setToolTip(_("Up to 100 times smaller; programs of before 2025 may not read it"))
+        self._compact.setToolTip(_("Up to 100 times smaller; older programs may not read it"))
         self._look = push_button("ExportLookButton", _("Check again"), self.look_anew)
         self._export = push_button("ExportButton", _("Export"), self._pressed_export)
         self._said = text_label("ExportSaidLabel")
@@ -150,8 +150,11 @@ class ExportPage:
     def _show(self) -> None:
         idle = not self._busy and not self._run.running
         self._list.show(self._lines, idle)
-        if not self._lines and self._looked_at is None:
-            self._said.setText(_("Choose a volume and a segmentation first."))
+        nothing = _("Choose a volume and a segmentation first.")
+        if self._looked_at is None:
+            self._said.setText(nothing)
+        elif self._said.text == nothing:
+            self._said.setText("")
         self._terms.show(useful=bool(self._lines))
         self._folder.visible = not self._into_database
         named = self._into_database or bool(self._folder.currentPath.strip())
@@ -222,8 +225,8 @@ class ExportPage:
         self._exports.keep(job, written)
         if folder is not None:
             self._settings.export_folder = str(folder)
-        self._said.setText(_result(written, folder))
         self.look()
+        self._said.setText(_result(written, folder))
         self._show()
 
     def _failed(self, sentence: str) -> None:
