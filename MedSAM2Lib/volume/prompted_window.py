@@ -33,7 +33,9 @@ def window_of_prompt(volume: Volume, prompt: Prompt) -> Window:
 
 
 def _pointed_at(volume: Volume, prompt: Prompt) -> NDArray:
-    """Grey values of a box's or a mask's pixels, or around a positive click; none for a negative one."""
+    """Grey values of a box's or a mask's pixels, or around a positive click; none for a negative one, or outside."""
+    if not 0 <= prompt.slice.index < volume.slice_count(prompt.axis):
+        return np.empty(0)
     pixels = volume.slice(prompt.axis, prompt.slice.index)
     if isinstance(prompt, MaskPrompt):
         return pixels[prompt.mask]

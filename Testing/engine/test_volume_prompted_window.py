@@ -100,3 +100,10 @@ def test_features_of_one_window_are_not_taken_for_those_of_another() -> None:
     session.preview(organ, click.slice)
     assert session.view.window == CT_PRESETS["soft-tissue"]
     assert session.features.counts.encoded > encoded
+
+
+@pytest.mark.parametrize(
+    "prompt", [PointPrompt((4, 4, 40)), PointPrompt((4, 40, 6), "j"), BoxPrompt((1, 1, -3), (9, 9, -3))]
+)
+def test_a_prompt_outside_of_the_volume_decides_nothing_and_is_refused_elsewhere(prompt: Prompt) -> None:
+    assert window_of_prompt(chest(), prompt) == CT_PRESETS["soft-tissue"]

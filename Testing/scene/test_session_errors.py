@@ -102,6 +102,15 @@ def test_a_click_outside_the_volume_leaves_no_prompt(bench: Bench) -> None:
     assert bench.state.keyframes == (SliceKey("k", 12),)
 
 
+def test_a_first_click_outside_is_refused_where_the_display_has_no_window_of_its_own_too(bench: Bench) -> None:
+    bench.volume.GetDisplayNode().SetAutoWindowLevel(True)
+    bench.click((14.0, 13.0, 40.0))
+    assert error_of(bench).code in ("E_CLICK_OUTSIDE", "E_PROMPT_OUTSIDE")
+    assert bench.state.keyframes == ()
+    bench.click()
+    assert bench.state.error is None and bench.state.previewed
+
+
 def test_a_box_without_area_leaves_no_prompt_and_no_history(bench: Bench) -> None:
     bench.controller.add_box((3.0, 3.0, 12.0), (3.0, 9.0, 12.0), "k")
     bench.run()
