@@ -12,13 +12,14 @@ import SimpleITK as sitk
 from PIL import Image
 
 from MedSAM2Lib.cli import build_parser, joined_negatives, main
-from MedSAM2Lib.commands import app, evaluate, imageset, segment, train
+from MedSAM2Lib.commands import app, dicom_seg, evaluate, imageset, segment, train
 from MedSAM2Lib.commands.batch_file import read_cases
 from MedSAM2Lib.evaluation.metrics import dice
 from MedSAM2Lib.evaluation.phantom import make_phantom
+from MedSAM2Lib.volume.io import read_mask, read_volume
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-HELP = segment.EPILOG + imageset.EPILOG + evaluate.EPILOG + train.EPILOG + app.EPILOG
+HELP = segment.EPILOG + imageset.EPILOG + evaluate.EPILOG + train.EPILOG + app.EPILOG + dicom_seg.EPILOG
 COMMANDS = sorted(
     {
         *re.findall(r"^ +(?:\.venv/bin/)?medsam2 (.+)$", README + HELP, re.MULTILINE),
@@ -26,6 +27,7 @@ COMMANDS = sorted(
     }
 )
 ON_THE_PHANTOM = [command for command in COMMANDS if command.startswith("segment demo/phantom_ct")]
+ON_ITS_MASK = [command for command in COMMANDS if command.startswith("dicom-seg") and "demo/" in command]
 ON_ITS_SLICES = [command for command in COMMANDS if command.startswith("imageset demo/phantom_ct")]
 
 
@@ -51,6 +53,15 @@ def test_the_documented_commands_on_the_phantom_find_its_organ(
         out = build_parser().parse_args(shlex.split(command)).out
         assert dice(sitk.GetArrayFromImage(sitk.ReadImage(str(out))) > 0, truth) > 0.8, command
     assert capsys.readouterr().err == ""
+    for command in sorted(ON_ITS_MASK, key=lambda text: "export" not in text):
+        assert main(shlex.split(command)) == 0, command
+    assert np.array_equal(
+        *(read_mask(f"demo/{name}.seg.nrrd", read_volume("demo/phantom_ct")) for name in ("mask", "again"))
+    )
+    assert len(ON_ITS_MASK) == 3
+    assert re.findall("^[A-Z]_.*", capsys.readouterr().err) == [
+        "W_DEFAULT_TERMINOLOGY: Segment 'organ' has no terminology: it was written as Tissue."
+    ]
 
 
 @pytest.mark.long

@@ -1,0 +1,237 @@
+"""`medsam2 dicom-seg` from the command line: there and back, its refusals, and `medsam2 segment --dicom-seg`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from MedSAM2Lib.cli import main
+from MedSAM2Lib.dicom import affine_lps_from, ijk_to_world_from, read_segment_file
+from MedSAM2Lib.volume.io import read_volume, write_dicom_series, write_mask
+from MedSAM2Lib.volume.io.labels import read_labels
+from MedSAM2Lib.volume.volume import Volume
+from Testing.engine.dicom_ground import SHAPE, affine_of, assert_same, blobs, masks_of, read_by_highdicom, saved, series
+from Testing.engine.phantoms import two_organs
+
+DESCRIBED = [
+    {
+        "number": number,
+        "label": label,
+        "category": {"scheme": "SCT", "value": "123037004", "meaning": "Anatomical Structure"},
+        "type": {"scheme": "SCT", "value": value, "meaning": meaning},
+        "rgb": [10 * number, 100, 200],
+    }
+    for number, label, value, meaning in ((1, "Leber", "10200004", "Liver"), (2, "Niere", "64033007", "Kidney"))
+]
+DESCRIBED.append(
+    {"number": 3, "label": "Rest", "algorithm_type": "MANUAL", "tracking_id": "r", "tracking_uid": "1.2.9"}
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return saved(series(), tmp_path / "ct")
+
+
+@pytest.fixture
+def segments(tmp_path: Path) -> Path:
+    file = tmp_path / "segments.json"
+    file.write_text(json.dumps(DESCRIBED))
+    return file
+
+
+def written_mask(path: Path, labels: object, names: Sequence[str] = ()) -> Path:
+    array = labels if isinstance(labels, np.ndarray) else labels[0]
+    write_mask(path, labels, Volume(array, ijk_to_world_from(affine_of())), names)
+    return path
+
+
+def dicom_seg(*arguments: object) -> int:
+    return main(["dicom-seg", *(str(argument) for argument in arguments)])
+
+
+@pytest.mark.parametrize("options", [(), ("--compact",), ("--kind", "labelmap"), ("--use-study-date",)])
+def test_a_mask_goes_out_and_comes_back_with_its_descriptions(
+    options: tuple[str, ...], source: Path, segments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = written_mask(tmp_path / "mask.nii.gz", blobs())
+    out = tmp_path / "seg"
+    assert dicom_seg("export", mask, "--source", source, "--segments", segments, "--out", out, *options) == 0
+    (file,) = out.iterdir()
+    told = capsys.readouterr()
+    assert str(file) in told.out
+    assert "identical" in told.out
+    assert told.err == "W_DEFAULT_TERMINOLOGY: Segment 'Rest' has no terminology: it was written as Tissue.\n"
+    assert file.name == f"{pydicom.dcmread(file).SOPInstanceUID}.dcm"
+    assert_same(read_by_highdicom(file, affine_of(), SHAPE), masks_of(blobs()))
+
+    again, described = tmp_path / "again.seg.nrrd", tmp_path / "again.json"
+    assert dicom_seg("import", file, "--grid", source, "--out", again, "--segments", described) == 0
+    read = read_labels(again)
+    assert np.array_equal(read.layers[0], blobs())
+    assert read.grid is not None
+    assert np.allclose(affine_lps_from(read.grid.ijk_to_world), affine_of(), atol=1e-5)
+    assert [one.name for one in read.segments or []] == ["Leber", "Niere", "Rest"]
+    assert b"SCT^10200004^Liver" in again.read_bytes()[:4000]
+    kept = read_segment_file(described)
+    assert [one.tracking_uid for one in kept][2] == "1.2.9"
+    assert kept[0].rgb == (10, 100, 200)
+
+    assert dicom_seg("check", out, "--source", source) == 0
+    assert "FAIL" not in capsys.readouterr().out
+
+
+def test_overlapping_segments_of_a_segmentation_file_keep_their_names(source: Path, tmp_path: Path) -> None:
+    masks = [blobs() == 1, np.roll(blobs() == 1, 3, 2), blobs() == 2]
+    mask = written_mask(tmp_path / "mask.seg.nrrd", masks, ["liver", "liver tumor", "rt kidney"])
+    assert dicom_seg("export", mask, "--source", source, "--out", tmp_path / "seg", "--compact") == 0
+    (file,) = (tmp_path / "seg").iterdir()
+    dataset = pydicom.dcmread(file)
+    assert dataset.SegmentationType == "BINARY"
+    types = [item.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for item in dataset.SegmentSequence]
+    assert types == ["Liver", "Neoplasm", "Kidney"]
+    assert_same(read_by_highdicom(file, affine_of(), SHAPE), dict(enumerate(masks, start=1)))
+    assert dicom_seg("import", file, "--grid", source, "--out", tmp_path / "again.seg.nrrd") == 0
+    read = read_labels(tmp_path / "again.seg.nrrd")
+    assert [one.name for one in read.segments or []] == ["liver", "liver tumor", "rt kidney"]
+    for one, wanted in zip(read.segments or [], masks):
+        assert np.array_equal(read.layers[one.layer] == one.value, wanted)
+    assert dicom_seg("import", file, "--out", tmp_path / "again.nii.gz") == 2
+
+
+def test_a_mask_without_a_place_lies_on_the_source_and_its_own_grid_is_the_smallest(
+    source: Path, segments: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "mask.npy", blobs())
+    out = tmp_path / "seg"
+    assert dicom_seg("export", tmp_path / "mask.npy", "--source", source, "--segments", segments, "--out", out) == 0
+    (file,) = out.iterdir()
+    assert_same(read_by_highdicom(file, affine_of(), SHAPE), masks_of(blobs()))
+    assert dicom_seg("import", file, "--out", tmp_path / "own.nrrd") == 0
+    own = read_volume(tmp_path / "own.nrrd")
+    first, last = np.flatnonzero(blobs().any(axis=(1, 2)))[[0, -1]]
+    assert np.array_equal(own.array, blobs()[first : last + 1])
+    assert dicom_seg("import", file, "--grid", tmp_path / "own.nrrd", "--out", tmp_path / "on_it.nrrd") == 0
+    assert np.array_equal(read_volume(tmp_path / "on_it.nrrd").array, own.array)
+
+
+def test_a_check_that_fails_is_named_with_exit_code_one(
+    source: Path, segments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask = written_mask(tmp_path / "mask.nrrd", blobs())
+    out = tmp_path / "seg"
+    assert dicom_seg("export", mask, "--source", source, "--segments", segments, "--out", out) == 0
+    (file,) = out.iterdir()
+    dataset = pydicom.dcmread(file)
+    dataset.PatientID = "someone else"
+    del dataset.SegmentSequence[1].TrackingUID
+    del dataset.ContentLabel
+    dataset.save_as(file)
+    capsys.readouterr()
+    assert dicom_seg("check", file, "--source", source) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert "FAIL  A4 identity of the source: PatientID differs" in lines
+    assert "FAIL  A5 segments described: segment 2 has no TrackingUID" in lines
+    assert "FAIL  A6 mandatory attributes: ContentLabel is missing" in lines
+
+
+def refused(code: str, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
+    capsys.readouterr()
+    assert dicom_seg(*arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"{code}: ")
+    assert told.err.count("\n") == 1
+
+
+def test_refusals_are_one_line_with_the_code_and_write_nothing(
+    source: Path, segments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask, out = written_mask(tmp_path / "mask.nrrd", blobs()), tmp_path / "seg"
+    others = ("--segments", segments, "--out", out)
+    halves = tmp_path / "halves.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(blobs() * np.float32(0.5)), str(halves))
+    none = tmp_path / "nan.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(np.full(SHAPE, np.nan, dtype=np.float32)), str(none))
+    np.save(tmp_path / "small.npy", blobs()[1:])
+    refused("E_NO_SOURCE", capsys, "export", mask, "--source", tmp_path / "nowhere", *others)
+    refused("E_NO_SOURCE", capsys, "export", mask, "--source", source, "--series", "1.7", *others)
+    refused("E_MASK_TYPE", capsys, "export", halves, "--source", source, *others)
+    refused("E_MASK_TYPE", capsys, "export", none, "--source", source, *others)
+    refused("E_OUTSIDE", capsys, "export", tmp_path / "small.npy", "--source", source, *others)
+    refused("E_UNDESCRIBED_LABEL", capsys, "export", mask, "--source", source, "--out", out)
+    refused("E_IO", capsys, "export", mask, "--source", source, "--segments", segments, "--out", mask)
+    refused("E_NOT_SEG", capsys, "import", source / "0000.dcm", "--out", tmp_path / "again.nrrd")
+    refused("E_NOT_SEG", capsys, "check", source, "--source", source)
+    saved(series(SeriesInstanceUID="1.2.8"), tmp_path / "two")
+    for path in source.iterdir():
+        path.rename(tmp_path / "two" / f"other_{path.name}")
+    refused("E_MIXED_SERIES", capsys, "export", mask, "--source", tmp_path / "two", *others)
+    assert not out.exists()
+    assert not (tmp_path / "again.nrrd").exists()
+    assert dicom_seg("export", mask, "--source", tmp_path / "two", "--series", "1.2.8", *others) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "told"),
+    [
+        ("{", "E_SEGMENTS_FILE", "no JSON"),
+        ("[]", "E_SEGMENTS_FILE", "list"),
+        ('[{"number": 0, "label": "a"}]', "E_SEGMENTS_FILE", "number from 1"),
+        ('[{"number": 1, "label": "a", "colour": 1}]', "E_SEGMENTS_FILE", "colour"),
+        ('[{"number": 1, "label": "a", "rgb": [0, 0, 256]}]', "E_SEGMENTS_FILE", "0 to 255"),
+        ('[{"number": 1, "label": 5}]', "E_SEGMENTS_FILE", "no text"),
+        ('[{"number": 1}]', "E_EMPTY_LABEL", "Segment 1"),
+        ('[{"number": 1, "label": "a", "type": {"value": "1", "scheme": "SCT"}}]', "E_TERMINOLOGY", "type of segment"),
+    ],
+)
+def test_a_bad_file_of_segments_is_refused(
+    content: str, code: str, told: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(content)
+    mask = written_mask(tmp_path / "mask.nrrd", blobs(count=1))
+    refused_arguments = ("export", mask, "--source", source, "--segments", file, "--out", tmp_path / "seg")
+    capsys.readouterr()
+    assert dicom_seg(*refused_arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"{code}: ")
+    assert told in error
+    assert not (tmp_path / "seg").exists()
+
+
+def test_segment_writes_the_object_as_dicom_seg_beside_its_mask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array, _ = two_organs()
+    volume = Volume.from_array(array.astype(np.int16), (1.2, 1.2, 2.0), name="ct")
+    write_dicom_series(tmp_path / "ct", volume)
+    prompt = ("--object", "liver", "--point", "11,14,10", "--orientations", "1", "--device", "cpu")
+    mask, out = tmp_path / "mask.nrrd", tmp_path / "seg"
+    assert main(["segment", str(tmp_path / "ct"), *prompt, "--out", str(mask), "--dicom-seg", str(out)]) == 0
+    (file,) = out.iterdir()
+    assert str(file) in capsys.readouterr().out
+    written = read_volume(mask)
+    read = read_by_highdicom(file, affine_lps_from(written.ijk_to_world), written.shape)
+    assert_same(read, masks_of(written.array))
+    item = pydicom.dcmread(file).SegmentSequence[0]
+    assert (item.SegmentLabel, item.SegmentAlgorithmType) == ("liver", "SEMIAUTOMATIC")
+    assert item.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Liver"
+
+    other = tmp_path / "other.nrrd"
+    for volume_file, more, told in (
+        (mask, (), "no DICOM series"),
+        (tmp_path / "ct", ("--segments", str(tmp_path / "nothing.json")), "nothing.json"),
+    ):
+        asked = ["segment", str(volume_file), *prompt, "--out", str(other), "--dicom-seg", str(tmp_path / "no"), *more]
+        assert main(asked) == 2
+        assert told in capsys.readouterr().err
+    assert not other.exists()
+    assert not (tmp_path / "no").exists()
