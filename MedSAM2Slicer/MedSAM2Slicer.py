@@ -37,9 +37,11 @@ class MedSAM2Slicer(ScriptedLoadableModule):
 
 def onStartupCompleted():
     """Called once Slicer is up."""
+    from MedSAM2SlicerLib.dicom_plugin import register_dicom_plugin
     from MedSAM2SlicerLib.sample_data import register_sample_data
 
     register_sample_data()
+    register_dicom_plugin()
 
 
 class MedSAM2SlicerWidget(ScriptedLoadableModuleWidget):

@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "parameters": {"scene", "slicer", "vtk"},
     "application": {"slicer"},
     "dicom_database": {"slicer"},
+    "dicom_plugin": {"export", "dicom_database", "slicer"},
 }
 WITHOUT_APPLICATION = {"scene", "session", "export", "parameters"}
 

@@ -1,0 +1,100 @@
+"""DICOM-SEG in Slicer's own dialog "Export to DICOM": offered only where the file would be right.
+
+Slicer finds exporters in ``slicer.modules.dicomPlugins``. Its own is surer of itself (1.0) than this one, which so
+never takes its place unasked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from MedSAM2Lib.errors import MedSAM2Error
+from MedSAM2SlicerLib.dicom_database import file_of_instance
+from MedSAM2SlicerLib.export.exporting import keep_identities, prepare
+from MedSAM2SlicerLib.export.lines import ready
+from MedSAM2SlicerLib.export.preflight import Subject, preflight
+from MedSAM2SlicerLib.export.series import SeriesReader
+
+NAME = "MedSAM2SegmentationPlugin"
+TITLE = "MedSAM2 segmentation"
+CONFIDENCE = 0.9
+
+
+def register_dicom_plugin() -> bool:
+    """Adds the exporter to Slicer's; says whether the application takes any."""
+    plugins = getattr(slicer.modules, "dicomPlugins", None)
+    base = _base_class()
+    if plugins is None or base is None:
+        return False
+    plugins[NAME] = _plugin_class(base)
+    return True
+
+
+def _base_class() -> Any:
+    try:
+        return importlib.import_module("DICOMLib").DICOMPlugin
+    except ImportError:
+        return None
+
+
+def _plugin_class(base: Any) -> type:
+    class MedSAM2SegmentationPlugin(base):  # type: ignore[misc]
+        """Methods are named as Slicer calls them; a base of the application's, which only that has."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.loadType = TITLE
+
+        def examineForExport(self, subjectHierarchyItemID: int) -> list[Any]:  # noqa: N802, N803
+            """One exportable for a segmentation of which every check passes."""
+            subject = _subject_of(subjectHierarchyItemID)
+            return [_exportable(subjectHierarchyItemID)] if subject is not None and _passes(subject) else []
+
+        def export(self, exportables: Any) -> str:
+            """Writes into the exportables' folders; returns what went wrong, or nothing."""
+            try:
+                for each in exportables:
+                    _export(_subject_of(each.subjectHierarchyItemID), Path(str(each.directory)))
+            except MedSAM2Error as error:
+                return str(error)
+            return ""
+
+    return MedSAM2SegmentationPlugin
+
+
+def _subject_of(item: int) -> Subject | None:
+    """The segmentation of an item, and the volume that it was drawn on."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    node = hierarchy.GetItemDataNode(item)
+    if node is None or not node.IsA("vtkMRMLSegmentationNode"):
+        return None
+    volume = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    return Subject(volume, node, SeriesReader(file_of_instance))
+
+
+def _passes(subject: Subject) -> bool:
+    try:
+        return ready(preflight(subject))
+    except MedSAM2Error:
+        return False
+
+
+def _export(subject: Subject | None, folder: Path) -> None:
+    if subject is not None:
+        job = prepare(subject)
+        keep_identities(subject.segmentation, job.segment_ids, job.run(folder).segments)
+
+
+def _exportable(item: int) -> Any:
+    exportable = slicer.qSlicerDICOMExportable()
+    exportable.name = TITLE
+    exportable.tooltip = "DICOM-SEG, read back and compared voxel by voxel"
+    exportable.subjectHierarchyItemID = item
+    exportable.pluginClass = NAME
+    exportable.confidence = CONFIDENCE
+    exportable.setTag("Modality", "SEG")
+    return exportable
