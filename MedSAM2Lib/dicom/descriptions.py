@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from MedSAM2Lib.dicom.refusals import SegWarning
-from MedSAM2Lib.dicom.segment_info import LABEL_BYTES, TISSUE, AlgorithmInfo, AlgorithmType, Code, SegmentInfo
+from MedSAM2Lib.dicom.segment_info import (
+    ARTIFICIAL_INTELLIGENCE,
+    LABEL_BYTES,
+    TISSUE,
+    UNKNOWN_VERSION,
+    AlgorithmInfo,
+    AlgorithmType,
+    Code,
+    SegmentInfo,
+)
 from MedSAM2Lib.volume.io.segmentation_nrrd import distinct_color
 
 if TYPE_CHECKING:
@@ -34,7 +43,7 @@ def completed(segments: Sequence[SegmentInfo], patient: Dataset) -> tuple[list[S
         if segment.type is None:
             sentence = f"Segment '{label}' has no terminology: it was written as Tissue."
             warnings.append(SegWarning("W_DEFAULT_TERMINOLOGY", sentence))
-        if _names_patient(label, patient):
+        if names_patient(label, patient):
             sentence = f"The label '{label}' holds the patient's name or identity."
             warnings.append(SegWarning("W_LABEL_PATIENT", sentence))
         uid = segment.tracking_uid or str(generate_uid(prefix=None))
@@ -51,6 +60,7 @@ def completed(segments: Sequence[SegmentInfo], patient: Dataset) -> tuple[list[S
                 tracking_id=segment.tracking_id or uid,
                 tracking_uid=uid,
                 number=number,
+                algorithm=segment.algorithm,
             )
         )
     return done, warnings
@@ -68,7 +78,7 @@ def fitting_label(label: str) -> str:
 
 
 def described(segment: SegmentInfo, algorithm: AlgorithmInfo) -> SegmentDescription:
-    """The item of a completed segment."""
+    """The item of a completed segment; ``algorithm`` is that of segments that name none."""
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -76,8 +86,8 @@ def described(segment: SegmentInfo, algorithm: AlgorithmInfo) -> SegmentDescript
     assert segment.category is not None and segment.type is not None and segment.number is not None
     identification = None
     if segment.algorithm_type != "MANUAL":
-        family = _concept(algorithm.family)
-        identification = AlgorithmIdentificationSequence(algorithm.name, family, algorithm.version)
+        own = segment.algorithm or algorithm
+        identification = AlgorithmIdentificationSequence(own.name, _concept(own.family), own.version)
     item = SegmentDescription(
         segment_number=segment.number,
         segment_label=segment.label,
@@ -115,10 +125,12 @@ def segment_from(item: Dataset) -> SegmentInfo:
         tracking_id=str(item.get("TrackingID") or "") or None,
         tracking_uid=str(item.get("TrackingUID") or "") or None,
         number=int(item.SegmentNumber),
+        algorithm=_algorithm(item),
     )
 
 
-def _names_patient(label: str, patient: Dataset) -> bool:
+def names_patient(label: str, patient: Dataset) -> bool:
+    """Whether a label holds the name or the identity of the patient of a header."""
     name, identity = str(patient.get("PatientName") or ""), str(patient.get("PatientID") or "")
     parts = [*re.split(r"[\^= ]+", name), identity]
     words = label.casefold()
@@ -151,6 +163,16 @@ def _rgb(item: Dataset) -> tuple[int, int, int] | None:
         return None
     red, green, blue = CIELabColor.from_dicom_value([int(part) for part in value]).to_rgb(clip=True)
     return int(red), int(green), int(blue)
+
+
+def _algorithm(item: Dataset) -> AlgorithmInfo | None:
+    told = _first(item, "SegmentationAlgorithmIdentificationSequence")
+    name = str((told.get("AlgorithmName") if told is not None else None) or item.get("SegmentAlgorithmName") or "")
+    if not name:
+        return None
+    version = "" if told is None else str(told.get("AlgorithmVersion") or "")
+    family = _code(_first(told, "AlgorithmFamilyCodeSequence"))
+    return AlgorithmInfo(name, version or UNKNOWN_VERSION, family or ARTIFICIAL_INTELLIGENCE)
 
 
 def _algorithm_type(item: Dataset) -> AlgorithmType:

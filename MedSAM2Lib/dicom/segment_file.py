@@ -75,7 +75,7 @@ def segment_from_plain(plain: Mapping[str, Any], path: Path) -> SegmentInfo:
         raise _bad(path, f"the label {label!r} is no text")
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise _bad(path, f"segment '{label}' needs a number from 1, the one of its voxels in the mask")
-    codes = {field: _code(plain.get(key), key, label) for key, field in _CODES.items()}
+    codes: dict[str, Any] = {field: _code(plain.get(key), key, label) for key, field in _CODES.items()}
     return SegmentInfo(
         label=label,
         rgb=_rgb(plain.get("rgb"), path, label),

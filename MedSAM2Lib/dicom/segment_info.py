@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from MedSAM2Lib import __version__
@@ -32,7 +32,9 @@ class Code:
 
 TISSUE = Code("85756007", "SCT", "Tissue")
 """3D Slicer's category and type for a segment that nobody described."""
-ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+UNKNOWN_VERSION = "unknown"
+"""Of an algorithm of which only the name is told."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class SegmentInfo:
         algorithm_type: MANUAL for what was only drawn by hand.
         tracking_id, tracking_uid: the object's identity over exports and time; made where None.
         number: its value in the label map; None means its place in the list of segments, from 1.
+        algorithm: the program that made it, where that is not the file's; makes no difference between two segments.
     """
 
     label: str
@@ -70,6 +73,7 @@ class SegmentInfo:
     tracking_id: str | None = None
     tracking_uid: str | None = None
     number: int | None = None
+    algorithm: AlgorithmInfo | None = field(default=None, compare=False)
 
     @property
     def codes(self) -> Iterator[tuple[str, Code]]:
@@ -99,7 +103,7 @@ def check_segments(segments: Sequence[SegmentInfo], algorithm: AlgorithmInfo) ->
                 "E_EMPTY_LABEL", "Segment {number} has no label: give it a name, for example liver.", number=number
             )
         _check_codes(segment)
-        _check_algorithm(segment, algorithm)
+        _check_algorithm(segment, segment.algorithm or algorithm)
 
 
 def numbers_of(segments: Sequence[SegmentInfo]) -> list[int]:

@@ -102,7 +102,10 @@ def read_by_highdicom(file: Path, volume: Any) -> dict[str, BoolArray]:
 
 
 def read_by_dcmqi(file: Path, volume: Any, folder: Path) -> list[BoolArray]:
-    """Masks on the volume's grid, one for each segment, as dcmqi's segimage2itkimage reads them."""
+    """Masks on the volume's grid, one for each segment, as dcmqi's segimage2itkimage reads them.
+
+    It writes a file a segment, and one for all of a label map.
+    """
     import SimpleITK as sitk
 
     pytest.importorskip("dcmqi", reason="dcmqi is not installed")
@@ -112,10 +115,12 @@ def read_by_dcmqi(file: Path, volume: Any, folder: Path) -> list[BoolArray]:
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     grid = _itk_grid(volume)
     files = sorted(folder.glob("*.nrrd"), key=lambda path: int(path.stem.split("-")[0].split("_")[0]))
-    resampled = [
-        sitk.Resample(sitk.ReadImage(str(each)), grid, sitk.Transform(), sitk.sitkNearestNeighbor) for each in files
-    ]
-    return [sitk.GetArrayFromImage(each) > 0 for each in resampled]
+    found = []
+    for each in files:
+        image = sitk.Resample(sitk.ReadImage(str(each)), grid, sitk.Transform(), sitk.sitkNearestNeighbor)
+        labels = sitk.GetArrayFromImage(image)
+        found += [labels == value for value in np.unique(labels) if value]
+    return found
 
 
 def _itk_grid(volume: Any) -> Any:

@@ -12,7 +12,14 @@ from MedSAM2SlicerLib.export.described import segment_info
 from MedSAM2SlicerLib.export.service import DicomSeg
 from MedSAM2SlicerLib.export.terms import Terms, completed, read_terms, write_terms
 from MedSAM2SlicerLib.scene.committer import Committer
-from MedSAM2SlicerLib.scene.segment_tags import ALGORITHM_TYPE, TRACKING_ID, TRACKING_UID, get_tag, set_tag
+from MedSAM2SlicerLib.scene.segment_tags import (
+    ALGORITHM_NAME,
+    ALGORITHM_TYPE,
+    TRACKING_ID,
+    TRACKING_UID,
+    get_tag,
+    set_tag,
+)
 
 from MedSAM2Lib.dicom import Code, import_dicom_seg
 from SlicerHost.scene import Core
@@ -89,6 +96,10 @@ def test_codes_colour_and_who_made_it_are_in_the_file(chosen: Chosen, tmp_path: 
     assert (region.CodeMeaning, region.AnatomicRegionModifierSequence[0].CodeMeaning) == ("Abdomen", "Left")
     assert (liver.SegmentAlgorithmType, liver.SegmentAlgorithmName) == ("SEMIAUTOMATIC", "MedSAM2Slicer")
     assert spleen.SegmentAlgorithmType == "MANUAL" and "SegmentAlgorithmName" not in spleen
+    set_tag(chosen.segment(1), ALGORITHM_TYPE, "AUTOMATIC")
+    set_tag(chosen.segment(1), ALGORITHM_NAME, "Another program")
+    liver, spleen = chosen.export(tmp_path / "again").SegmentSequence
+    assert (liver.SegmentAlgorithmName, spleen.SegmentAlgorithmName) == ("MedSAM2Slicer", "Another program")
     (path,) = (tmp_path / "out").iterdir()
     rgb = import_dicom_seg(path).segments[0].rgb
     assert rgb is not None and np.abs(np.array(rgb) - (51, 102, 153)).max() <= 2

@@ -13,7 +13,15 @@ from MedSAM2SlicerLib.export.reading import read_dicom_seg
 from MedSAM2SlicerLib.export.terms import Terms, read_terms, write_terms
 from MedSAM2SlicerLib.scene.grids import check_segmentation
 from MedSAM2SlicerLib.scene.nodes import nodes_of
-from MedSAM2SlicerLib.scene.segment_tags import ALGORITHM_TYPE, TRACKING_ID, TRACKING_UID, get_tag, mark_as_ours
+from MedSAM2SlicerLib.scene.segment_tags import (
+    ALGORITHM_NAME,
+    ALGORITHM_TYPE,
+    TRACKING_ID,
+    TRACKING_UID,
+    get_tag,
+    mark_as_ours,
+    set_tag,
+)
 from MedSAM2SlicerLib.scene.segments import segment_ids, segment_mask
 
 from MedSAM2Lib.dicom import Code, SegExportError
@@ -65,6 +73,8 @@ def test_everything_of_a_segment_comes_back_and_other_readers_see_the_same(
     first = segments_of(before)[0]
     write_terms(first, Terms(Code("123037004", "SCT", "Anatomical Structure"), Code("10200004", "SCT", "Liver")))
     mark_as_ours(first)
+    set_tag(segments_of(before)[1], ALGORITHM_TYPE, "AUTOMATIC")
+    set_tag(segments_of(before)[1], ALGORITHM_NAME, "Another program")
     written = prepare(subject_of(volume, before)).run(tmp_path / "out", compact)
     keep_identities(before, ids, written.segments)
     read = read_dicom_seg(written.path, volume)
@@ -76,10 +86,11 @@ def test_everything_of_a_segment_comes_back_and_other_readers_see_the_same(
         assert one.GetName() == other.GetName()
         assert np.abs(np.array(one.GetColor()) - other.GetColor()).max() < 0.01
         assert [get_tag(one, name) or "MANUAL" for name in TAGS] == [get_tag(other, name) for name in TAGS]
+        assert get_tag(one, ALGORITHM_NAME) == get_tag(other, ALGORITHM_NAME)
     assert read_terms(segments_of(read.node)[0]) == read_terms(first)
     for mask, found in zip(masks, read_by_highdicom(written.path, volume).values()):
         assert np.array_equal(mask, found)
-    for mask, found in zip(masks, read_by_dcmqi(written.path, volume, tmp_path / "dcmqi")):
+    for mask, found in zip(masks, read_by_dcmqi(written.path, volume, tmp_path / "dcmqi"), strict=True):
         assert np.array_equal(mask, found)
 
 

@@ -36,7 +36,9 @@ def test_the_file_holds_each_segment_voxel_for_voxel_in_two_readers(
     written = prepare(subject_of(volume, segmentation)).run(tmp_path / "out")
     found = read_by_highdicom(written.path, volume)
     assert list(found) == NAMES
-    for mask, one, other in zip(masks, found.values(), read_by_dcmqi(written.path, volume, tmp_path / "dcmqi")):
+    for mask, one, other in zip(
+        masks, found.values(), read_by_dcmqi(written.path, volume, tmp_path / "dcmqi"), strict=True
+    ):
         assert np.array_equal(one, mask)
         assert np.array_equal(other, mask)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [written.path.name]
@@ -56,7 +58,10 @@ def test_a_real_ct_gets_three_segments_that_other_readers_see(
     assert {line.code for line in preflight(subject)} == {"", "W_DEFAULT_TERMINOLOGY"}
     written = prepare(subject).run(tmp_path / "out")
     for mask, one, other in zip(
-        masks, read_by_highdicom(written.path, volume).values(), read_by_dcmqi(written.path, volume, tmp_path / "dcmqi")
+        masks,
+        read_by_highdicom(written.path, volume).values(),
+        read_by_dcmqi(written.path, volume, tmp_path / "dcmqi"),
+        strict=True,
     ):
         assert np.array_equal(one, mask)
         assert np.array_equal(other, mask)

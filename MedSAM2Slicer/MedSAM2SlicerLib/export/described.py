@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from MedSAM2Lib.dicom import SegmentInfo
+from MedSAM2Lib.dicom import AlgorithmInfo, SegmentInfo
+from MedSAM2Lib.dicom.segment_info import ALGORITHM_TYPES, UNKNOWN_VERSION
 from MedSAM2SlicerLib.export.terms import completed, read_terms
 from MedSAM2SlicerLib.scene.geometry import volume_shape
-from MedSAM2SlicerLib.scene.segment_tags import ALGORITHM_TYPE, TRACKING_ID, TRACKING_UID, get_tag
+from MedSAM2SlicerLib.scene.segment_tags import (
+    ALGORITHM_NAME,
+    ALGORITHM_TYPE,
+    OUR_NAME,
+    TRACKING_ID,
+    TRACKING_UID,
+    get_tag,
+)
 from MedSAM2SlicerLib.scene.segments import labelmap_of, read_segment, segment_ids, whole
-
-ALGORITHM_TYPES = ("MANUAL", "SEMIAUTOMATIC", "AUTOMATIC")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +51,10 @@ def segment_info(segment: Any, number: int) -> SegmentInfo:
     """What a segment says of itself, as the segment of a number in the file.
 
     Slicer's default stands for codes that are missing; a segment without a tag about its algorithm was drawn by hand.
+    Of a segment that another program made only that program's name is known.
     """
     terms = completed(read_terms(segment))
-    kind = get_tag(segment, ALGORITHM_TYPE)
+    kind, program = get_tag(segment, ALGORITHM_TYPE), get_tag(segment, ALGORITHM_NAME)
     red, green, blue = (round(255 * min(max(part, 0.0), 1.0)) for part in segment.GetColor())
     return SegmentInfo(
         label=str(segment.GetName() or ""),
@@ -61,6 +68,7 @@ def segment_info(segment: Any, number: int) -> SegmentInfo:
         tracking_id=get_tag(segment, TRACKING_ID) or None,
         tracking_uid=get_tag(segment, TRACKING_UID) or None,
         number=number,
+        algorithm=None if program in ("", OUR_NAME) else AlgorithmInfo(program, UNKNOWN_VERSION),
     )
 
 

@@ -20,7 +20,7 @@ from MedSAM2Lib.dicom import (
     check_segments,
     check_transform,
 )
-from MedSAM2Lib.dicom.descriptions import completed, fitting_label
+from MedSAM2Lib.dicom.descriptions import fitting_label, names_patient
 from MedSAM2Lib.dicom.grid import overlaps_source, snapped
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2SlicerLib.export.described import Counted, counted_segments, segment_info
@@ -242,11 +242,4 @@ def _names(full: Sequence[Counted], series: SourceSeries | None) -> Iterator[Lin
 
 def personal_names(names: Sequence[str], series: SourceSeries) -> list[str]:
     """Names that hold the patient's name or identity."""
-    return [name for name in names if name.strip() and _is_personal(name, series)]
-
-
-def _is_personal(name: str, series: SourceSeries) -> bool:
-    from MedSAM2Lib.dicom import SegmentInfo
-
-    _, warnings = completed([SegmentInfo(name)], series.first)
-    return any(warning.code == "W_LABEL_PATIENT" for warning in warnings)
+    return [name for name in names if name.strip() and names_patient(name, series.first)]

@@ -15,7 +15,7 @@ from MedSAM2SlicerLib.export.series import INSTANCES
 from MedSAM2SlicerLib.export.terms import Terms, write_terms
 from MedSAM2SlicerLib.scene.geometry import RAS_TO_LPS, check_volume, ijk_to_local_matrix, volume_shape
 from MedSAM2SlicerLib.scene.grids import create_segmentation
-from MedSAM2SlicerLib.scene.segment_tags import ALGORITHM_TYPE, TRACKING_ID, TRACKING_UID, set_tag
+from MedSAM2SlicerLib.scene.segment_tags import ALGORITHM_NAME, ALGORITHM_TYPE, TRACKING_ID, TRACKING_UID, set_tag
 from MedSAM2SlicerLib.scene.segments import add_segment
 from MedSAM2SlicerLib.scene.voxels import bounding_box, oriented_image
 
@@ -79,6 +79,8 @@ def _describe(segment: Any, info: SegmentInfo) -> None:
     codes = Terms(info.category, info.type, info.type_modifier, info.region, info.region_modifier)
     write_terms(segment, codes)
     tags = {TRACKING_ID: info.tracking_id, TRACKING_UID: info.tracking_uid, ALGORITHM_TYPE: info.algorithm_type}
+    if info.algorithm is not None and info.algorithm_type != "MANUAL":
+        tags[ALGORITHM_NAME] = info.algorithm.name
     for name, text in tags.items():
         if text:
             set_tag(segment, name, text)
