@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.grid import SNAP_VOXELS, SourceGrid, affine_lps_from
 from MedSAM2Lib.dicom.importing import ImportedSegmentation, import_dicom_seg
+from MedSAM2Lib.dicom.label_layers import counts_of
 from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError
 from MedSAM2Lib.dicom.source import Source, SourceSeries, check_source, read_source
@@ -180,8 +181,7 @@ def _highdicom(checked: _Checked) -> str | None:
 
 def _numbers(checked: _Checked) -> list[int]:
     """The segments that have voxels."""
-    present = {int(value) for layer in checked.read.layers for value in np.unique(layer)}
-    return sorted(present - {0})
+    return sorted({number for layer in checked.read.layers for number in counts_of(layer)})
 
 
 def _identity(checked: _Checked) -> str:

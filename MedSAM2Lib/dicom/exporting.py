@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.files import appearing, check_target, save
@@ -98,13 +98,14 @@ def export_dicom_seg(
         )
     affine, warnings = _placed(series, grid, layers, affine_lps, frame_of_reference_uid)
     from MedSAM2Lib.dicom.descriptions import completed
+    from MedSAM2Lib.dicom.source_grid import snapped_source
     from MedSAM2Lib.dicom.writing import FileSettings, built
 
     done, said = completed(layers.segments, series.first)
     settings = FileSettings(kind, compression, series_description, content_creator, use_study_date)
     tell(0.1, "encoding")
     with quiet():
-        dataset = built(_snapped_source(series, grid), layers, affine, done, algorithm, settings)
+        dataset = built(snapped_source(series, grid), layers, affine, done, algorithm, settings)
     result = ExportResult(
         path=Path(out_dir) / f"{dataset.SOPInstanceUID}.dcm",
         sop_instance_uid=str(dataset.SOPInstanceUID),
@@ -172,21 +173,6 @@ def _placed(
     return affine, [SegWarning("W_OTHER_GRID", sentence)]
 
 
-def _snapped_source(series: SourceSeries, grid: SourceGrid | None) -> SourceSeries:
-    if grid is None:
-        return series
-    from copy import deepcopy
-
-    from MedSAM2Lib.dicom.source_grid import snap
-
-    series = replace(series, datasets=tuple(deepcopy(one) for one in series.datasets))
-    snap(series, grid)
-    for dataset in series.datasets:
-        if "SliceThickness" not in dataset:
-            dataset.SliceThickness = float(np.linalg.norm(grid.affine_lps[:3, 0]))
-    return series
-
-
 def _of_skipped(layers: LabelLayers) -> list[SegWarning]:
     if not layers.skipped:
         return []
@@ -207,10 +193,13 @@ def _compare(path: Path, layers: LabelLayers, affine: Affine | None) -> None:
 def _same(layers: LabelLayers, again: ImportedSegmentation) -> bool:
     if len(layers.arrays) == len(again.layers) == 1:
         return np.array_equal(layers.arrays[0], again.layers[0])
-    for number in range(1, len(layers.segments) + 1):
-        for k in range(layers.shape[0]):
-            before = np.any([array[k] == number for array in layers.arrays], axis=0)
-            after = np.any([array[k] == number for array in again.layers], axis=0)
-            if not np.array_equal(before, after):
+    for k in range(layers.shape[0]):
+        before, after = ([array[k] for array in arrays if array[k].any()] for arrays in (layers.arrays, again.layers))
+        for number in range(1, len(layers.segments) + 1) if before or after else ():
+            if not np.array_equal(_marked(before, number), _marked(after, number)):
                 return False
     return True
+
+
+def _marked(slices: Sequence[NDArray], number: int) -> NDArray:
+    return np.asarray(np.any([pixels == number for pixels in slices], axis=0))

@@ -39,7 +39,9 @@ def appearing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(exist_ok=True)
         yield partial
         if path.exists():
-            raise SegExportError("E_IO", "{path} is there already and is not written over: choose another folder.", path=path)
+            raise SegExportError(
+                "E_IO", "{path} is there already and is not written over: choose another folder.", path=path
+            )
         partial.rename(path)
         ready = True
     except OSError as error:

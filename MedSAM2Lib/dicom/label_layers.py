@@ -57,7 +57,7 @@ def layered(labels: Labels, segments: Sequence[SegmentInfo], keep_empty: bool = 
     """
     numbers = numbers_of(segments)
     arrays = _arrays(labels, len(segments))
-    counts = [_counts(array) for array in arrays]
+    counts = [counts_of(array) for array in arrays]
     present = {number for one in counts for number in one}
     strangers = sorted(present - set(numbers))
     if strangers:
@@ -127,8 +127,8 @@ def _mask_type(found: str) -> SegExportError:
     )
 
 
-def _counts(array: NDArray) -> dict[int, int]:
-    """How many voxels each number but 0 has."""
+def counts_of(array: NDArray) -> dict[int, int]:
+    """How many voxels each number of a label map has, 0 left out; far quicker than numpy.unique."""
     total = np.zeros(int(array.max()) + 1, dtype=np.int64)
     for pixels in array:
         total += np.bincount(pixels.ravel(), minlength=total.size)

@@ -8,6 +8,8 @@ voxel, which rounded headers have, are removed from the copies: some readers ref
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -75,21 +77,51 @@ def planes_of(source: SourceSeries) -> Planes:
     ]
 
 
-def snap(source: SourceSeries, grid: SourceGrid) -> None:
-    """Writes the grid's positions and directions into the headers of the (copied) source."""
-    frames = source.datasets if source.kind == "slices" else source.first.PerFrameFunctionalGroupsSequence
-    shared = None if source.kind == "slices" else source.first.SharedFunctionalGroupsSequence[0]
+def snapped_source(source: SourceSeries, grid: SourceGrid | None) -> SourceSeries:
+    """The source with the grid's positions and directions in its headers; what was given is left as it is."""
+    if grid is None:
+        return source
+    first, *others = source.datasets
+    # what is written comes from the first header; of the others only the place and the reference are used
+    moved = replace(source, datasets=(deepcopy(first), *(_same_elements(one) for one in others)))
+    if source.kind == "slices":
+        frames, shared = list(moved.datasets), None
+    else:
+        frames, shared = (
+            list(moved.first.PerFrameFunctionalGroupsSequence),
+            moved.first.SharedFunctionalGroupsSequence[0],
+        )
     inverse = np.linalg.inv(grid.affine_lps)
+    for frame, plane in zip(frames, planes_of(moved)):
+        index = round(float((inverse @ (*plane.position, 1))[0]))
+        _move(frame, shared, grid, index)
+    for dataset in moved.datasets:
+        if "SliceThickness" not in dataset:
+            dataset.SliceThickness = float(np.linalg.norm(grid.affine_lps[:3, 0]))
+    return moved
+
+
+def _same_elements(dataset: Dataset) -> Dataset:
+    """A dataset of the same elements, so that replacing one leaves the other dataset as it is."""
+    from pydicom.dataset import Dataset
+
+    same = Dataset()
+    same.update({element.tag: element for element in dataset})
+    return same
+
+
+def _move(frame: Dataset, shared: Dataset | None, grid: SourceGrid, index: int) -> None:
     steps = grid.affine_lps[:3, :3]
     rows, columns = (steps[:, axis] / np.linalg.norm(steps[:, axis]) for axis in (1, 2))
-    orientation = [*(round(float(value), _DIGITS) for value in (*columns, *rows))]
-    for frame, plane in zip(frames, planes_of(source)):
-        index = round(float((inverse @ (*plane.position, 1))[0]))
-        position = (grid.affine_lps @ (index, 0, 0, 1))[:3]
-        place = frame if shared is None else _macro(frame, shared, "PlanePositionSequence")
-        place.ImagePositionPatient = [round(float(value), _DIGITS) for value in position]
-        turn = frame if shared is None else _macro(frame, shared, "PlaneOrientationSequence")
-        turn.ImageOrientationPatient = orientation
+    position = (grid.affine_lps @ (index, 0, 0, 1))[:3]
+    for macro, name, values in (
+        ("PlanePositionSequence", "ImagePositionPatient", position),
+        ("PlaneOrientationSequence", "ImageOrientationPatient", (*columns, *rows)),
+    ):
+        place = frame if shared is None else _macro(frame, shared, macro)
+        if name in place:
+            delattr(place, name)
+        setattr(place, name, [round(float(value), _DIGITS) for value in values])
 
 
 def _macro(frame: Dataset, shared: Dataset, name: str) -> Dataset:

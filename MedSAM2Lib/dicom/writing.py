@@ -22,7 +22,7 @@ from MedSAM2Lib.dicom.cleaning import clean
 from MedSAM2Lib.dicom.descriptions import described
 from MedSAM2Lib.dicom.grid import Affine
 from MedSAM2Lib.dicom.joining import joined
-from MedSAM2Lib.dicom.label_layers import LabelLayers
+from MedSAM2Lib.dicom.label_layers import LabelLayers, counts_of
 from MedSAM2Lib.dicom.planar import planar_segmentation
 from MedSAM2Lib.dicom.segment_info import AlgorithmInfo, SegmentInfo
 from MedSAM2Lib.dicom.source import SourceSeries
@@ -106,7 +106,7 @@ def _parts(
     """Each layer renumbered from 1, its items, and the numbers they have in the whole file."""
     parts = []
     for array in layers.arrays:
-        numbers = [int(number) for number in np.unique(array) if number]
+        numbers = sorted(counts_of(array))
         lookup = np.zeros(len(items) + 1, dtype=array.dtype)
         own = []
         for new, number in enumerate(numbers, start=1):

@@ -64,7 +64,7 @@ def ellipsoids(slices: int, count: int) -> np.ndarray:
     return labels
 
 
-def overlapping(labels: np.ndarray, count: int) -> list[np.ndarray]:
+def overlapping(labels: np.ndarray) -> list[np.ndarray]:
     """Two layers: the odd segments, and the even ones shifted onto them."""
     odd, even = np.where(labels % 2 == 1, labels, 0), np.where(labels % 2 == 0, labels, 0)
     return [odd, np.roll(even, -round(SIDE * 0.3), axis=1)]
@@ -131,7 +131,7 @@ def main() -> None:
         source = folder / "ct"
         write_dicom_series(source, Volume.from_array(np.zeros(labels.shape, dtype=np.int16), SPACING))
         np.save(folder / "labels.npy", labels)
-        for place, layer in enumerate(overlapping(labels, count)):
+        for place, layer in enumerate(overlapping(labels)):
             np.save(folder / f"layer{place}.npy", layer)
         out = folder / "out"
         inputs = {"": "labels.npy", " overlapping": "layer0.npy,layer1.npy"}

@@ -16,6 +16,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from MedSAM2Lib.dicom import SourceGrid, check_dicom_seg, export_dicom_seg, import_dicom_seg
+from Testing.benchmarks.dicom_seg import KINDS, START
 from Testing.engine.dicom_ground import SEGMENTS, SHAPE, affine_of, assert_same, blobs, masks_of, saved, series
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,7 @@ def test_a_run_killed_while_it_writes_leaves_no_dicom_file(tmp_path: Path) -> No
     code = """
 import os, signal, sys
 from pathlib import Path
+from Testing.benchmarks.dicom_seg import KINDS, START
 from Testing.engine.dicom_ground import *
 from MedSAM2Lib.dicom import export_dicom_seg
 os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
@@ -77,6 +79,7 @@ import sys
 from pathlib import Path
 import highdicom, numpy as np
 from MedSAM2Lib.dicom import *
+from Testing.benchmarks.dicom_seg import KINDS, START
 from Testing.engine.dicom_ground import *
 assert highdicom.__version__.startswith("0.27"), highdicom.__version__
 out = Path(sys.argv[1])
@@ -177,3 +180,27 @@ def test_progress_is_told_from_nothing_to_all(tmp_path: Path) -> None:
     parts = [part for part, _ in told]
     assert parts == sorted(parts)
     assert (parts[0], parts[-1], len({text for _, text in told})) == (0.0, 1.0, len(told))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kind", "compression", "layers"), [*((*one, 1) for one in KINDS), ("BINARY", "none", 2)])
+def test_ten_segments_of_six_hundred_slices_fit_into_one_and_a_half_gigabytes(
+    kind: str, compression: str, layers: int, tmp_path: Path
+) -> None:
+    code = """
+import sys
+from MedSAM2Lib.dicom import *
+from Testing.benchmarks.dicom_seg import ellipsoids, overlapping
+from Testing.benchmarks.dicom_seg import KINDS, START
+from Testing.engine.dicom_ground import *
+shape, affine = (600, 512, 512), affine_of(spacing=(1.0, 0.7, 0.7))
+labels = ellipsoids(600, 10) if sys.argv[4] == "1" else overlapping(ellipsoids(600, 10))
+segments = [SegmentInfo(str(number)) for number in range(1, 11)]
+source = series(affine, shape)
+export_dicom_seg(source, labels, affine, segments, sys.argv[1], kind=sys.argv[2], compression=sys.argv[3])
+"""
+    start = [sys.executable, "-c", START, sys.executable, "-c", code, str(tmp_path), kind, compression, str(layers)]
+    done = subprocess.run(start, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1.5e9 / 1024
+    assert len(list(tmp_path.glob("*.dcm"))) == 1

@@ -71,9 +71,9 @@ TOTAL_SEGMENTATOR = [
 
 
 def test_every_code_is_one_that_pydicom_knows_by_that_meaning() -> None:
-    concepts = pytest.importorskip("pydicom.sr._concepts_dict").concepts["SCT"]
+    concepts = pytest.importorskip("pydicom.sr._concepts_dict").concepts
     known: dict[str, set[str]] = {}
-    for spellings in concepts.values():
+    for spellings in concepts["SCT"].values():
         for value, (meaning, _) in spellings.items():
             known.setdefault(value, set()).add(meaning.casefold())
     table = terminology()
@@ -85,6 +85,10 @@ def test_every_code_is_one_that_pydicom_knows_by_that_meaning() -> None:
     for code in codes - {SLICERS_CATEGORY}:
         assert code.scheme == "SCT"
         assert code.meaning.casefold() in known[code.value], code
+    family = AlgorithmInfo().family
+    assert (family.value, family.meaning) in {
+        (value, meaning) for spellings in concepts["DCM"].values() for value, (meaning, _) in spellings.items()
+    }
     assert SLICERS_CATEGORY in codes
     assert SLICERS_CATEGORY.value in known
 
