@@ -98,7 +98,7 @@ def export_dicom_seg(
         )
     affine, warnings = _placed(series, grid, layers, affine_lps, frame_of_reference_uid)
     from MedSAM2Lib.dicom.descriptions import completed
-    from MedSAM2Lib.dicom.source_grid import snapped_source
+    from MedSAM2Lib.dicom.snapping import snapped_source
     from MedSAM2Lib.dicom.writing import FileSettings, built
 
     done, said = completed(layers.segments, series.first)

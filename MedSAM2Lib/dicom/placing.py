@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,16 +54,16 @@ def place(file: SegFile, frames: Sequence[SegFrame], affine: Affine, shape: Sequ
             for frame in frames
             if number is None or frame.segment == number
         ]
-        lost += sum(outside for _, _, outside in cut)
-        layer = next((one for one in layers if not any(one[at][marks != 0].any() for at, marks, _ in cut)), None)
+        lost += sum(part.outside for part in cut)
+        layer = next((one for one in layers if not any(one[part.at][part.pixels != 0].any() for part in cut)), None)
         if layer is None:
             layer = np.zeros(tuple(shape), dtype=kind)
             layers.append(layer)
-        for at, marks, _ in cut:
+        for part in cut:
             if number is None:
-                np.maximum(layer[at], marks.astype(kind), out=layer[at])
+                layer[part.at] = np.maximum(layer[part.at], part.pixels.astype(kind))
             else:
-                layer[at][marks != 0] = number
+                layer[part.at][part.pixels != 0] = number
     return layers or [np.zeros(tuple(shape), dtype=kind)], lost
 
 
@@ -71,45 +72,52 @@ def _matrix_of(frame: SegFrame) -> NDArray[np.float64]:
     return frame.matrix
 
 
-Cut = tuple[tuple["int | slice", ...], NDArray, int]
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A frame's pixels, turned to fit an array, where they belong in it, and how many marks lie outside of it."""
+
+    at: tuple[int | slice, ...]
+    pixels: NDArray
+    outside: int
 
 
-def _cut(file: SegFile, frame: SegFrame, relative: NDArray[np.float64], shape: Sequence[int]) -> Cut:
-    """Where a frame's pixels belong in an array of ``shape``, the pixels turned to fit, and the marks left out.
-
-    ``relative`` maps the frame's (slice, row, column) to the array's index.
-    """
+def _cut(file: SegFile, frame: SegFrame, relative: NDArray[np.float64], shape: Sequence[int]) -> _Cut:
+    """``relative`` maps the frame's (slice, row, column) to the index of an array of ``shape``."""
     whole = np.rint(relative)
-    rows, columns = file.shape
-    corners = np.array([[0, row, column, 1] for row in (0, rows - 1) for column in (0, columns - 1)])
+    _check_on_grid(relative, whole, file.shape)
+    down, across = (int(np.flatnonzero(whole[:3, axis])[0]) for axis in (1, 2))
+    through = 3 - down - across
+    pixels = file.pixels(frame)
+    marked = int(np.count_nonzero(pixels))
+    index = int(whole[through, 3])
+    if not 0 <= index < shape[through]:
+        return _Cut((0, slice(0, 0), slice(0, 0)), pixels[:0, :0], marked)
+    at: list[int | slice] = [index, index, index]
+    for dimension, axis in enumerate((down, across)):
+        pixels, at[axis] = _along(pixels, dimension, whole[axis, dimension + 1], int(whole[axis, 3]), shape[axis])
+    pixels = pixels.T if down > across else pixels
+    return _Cut(tuple(at), pixels, marked - int(np.count_nonzero(pixels)))
+
+
+def _along(pixels: NDArray, dimension: int, sign: float, start: int, length: int) -> tuple[NDArray, slice]:
+    """The part of the pixels that lies inside 0 to ``length`` of an axis that they run along, and where that is."""
+    count = pixels.shape[dimension]
+    low = start if sign > 0 else start - count + 1
+    first = min(max(0, low), length)
+    last = max(first, min(length, low + count))
+    turned = pixels if sign > 0 else np.flip(pixels, dimension)
+    inside = slice(first - low, last - low) if last > first else slice(0, 0)
+    return (turned[inside] if dimension == 0 else turned[:, inside]), slice(first, last)
+
+
+def _check_on_grid(relative: NDArray[np.float64], whole: NDArray[np.float64], size: tuple[int, int]) -> None:
+    corners = np.array([[0, row, column, 1] for row in (0, size[0] - 1) for column in (0, size[1] - 1)])
     if np.abs((relative - whole)[:3] @ corners.T).max() > _OFF_GRID_VOXELS or not _one_axis(whole):
         raise SegExportError(
             "E_GRID",
             "The voxels of the DICOM-SEG do not fall onto those of the grid: give the series that it was drawn on, or "
             "leave --grid out to keep its own grid.",
         )
-    down, across = (int(np.flatnonzero(whole[:3, axis])[0]) for axis in (1, 2))
-    pixels = file.pixels(frame)
-    marked = int(np.count_nonzero(pixels))
-    through = 3 - down - across
-    index = round(float(relative[through, 3]))
-    at: list[int | slice] = [0, 0, 0]
-    at[through] = index if 0 <= index < shape[through] else slice(0, 0)
-    for dimension, (axis, length) in enumerate(((down, rows), (across, columns))):
-        start, sign = int(whole[axis, 3]), int(whole[axis, dimension + 1])
-        low = start if sign > 0 else start - length + 1
-        pixels = pixels if sign > 0 else np.flip(pixels, dimension)
-        first, last = max(0, low), max(0, min(shape[axis], low + length))
-        at[axis] = slice(first, max(first, last))
-        pixels = pixels[
-            tuple(slice(first - low, max(first, last) - low) if d == dimension else slice(None) for d in (0, 1))
-        ]
-    if down > across:
-        pixels = pixels.T
-    if isinstance(at[through], slice):
-        pixels = np.zeros((0, 0), dtype=pixels.dtype)
-        return (slice(0, 0), 0, slice(0, 0)), pixels, marked
-    return tuple(at), pixels, marked - int(np.count_nonzero(pixels))
 
 
 def _one_axis(whole: NDArray[np.float64]) -> bool:

@@ -1,15 +1,13 @@
-"""Whether images lie on one regular grid, and which; and their headers brought onto it to the last digit.
+"""Whether images lie on one regular grid, and which.
 
 A reader of DICOM-SEG needs parallel frames at even distances (DICOM PS3.3, C.7.6.16.2.3 and C.8.20). Of a source
 that is not so, two readers make two different masks without a word, so it is refused. Deviations under a hundredth of a
-voxel, which rounded headers have, are removed from the copies: some readers refuse them, and references get lost.
+voxel, which rounded headers have, make no difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 _PARALLEL = 1e-4
 _TILT_DEGREES = 0.1
 _SAME_PLACE_MM = 0.01
-_DIGITS = 10
 
 Planes = list["Plane"]
 
@@ -69,62 +66,16 @@ def planes_of(source: SourceSeries) -> Planes:
     shared = source.first.SharedFunctionalGroupsSequence[0]
     return [
         Plane(
-            _macro(frame, shared, "PlanePositionSequence").ImagePositionPatient,
-            _macro(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
-            _macro(frame, shared, "PixelMeasuresSequence").PixelSpacing,
+            macro(frame, shared, "PlanePositionSequence").ImagePositionPatient,
+            macro(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
+            macro(frame, shared, "PixelMeasuresSequence").PixelSpacing,
         )
         for frame in source.first.PerFrameFunctionalGroupsSequence
     ]
 
 
-def snapped_source(source: SourceSeries, grid: SourceGrid | None) -> SourceSeries:
-    """The source with the grid's positions and directions in its headers; what was given is left as it is."""
-    if grid is None:
-        return source
-    first, *others = source.datasets
-    # what is written comes from the first header; of the others only the place and the reference are used
-    moved = replace(source, datasets=(deepcopy(first), *(_same_elements(one) for one in others)))
-    if source.kind == "slices":
-        frames, shared = list(moved.datasets), None
-    else:
-        frames, shared = (
-            list(moved.first.PerFrameFunctionalGroupsSequence),
-            moved.first.SharedFunctionalGroupsSequence[0],
-        )
-    inverse = np.linalg.inv(grid.affine_lps)
-    for frame, plane in zip(frames, planes_of(moved)):
-        index = round(float((inverse @ (*plane.position, 1))[0]))
-        _move(frame, shared, grid, index)
-    for dataset in moved.datasets:
-        if "SliceThickness" not in dataset:
-            dataset.SliceThickness = float(np.linalg.norm(grid.affine_lps[:3, 0]))
-    return moved
-
-
-def _same_elements(dataset: Dataset) -> Dataset:
-    """A dataset of the same elements, so that replacing one leaves the other dataset as it is."""
-    from pydicom.dataset import Dataset
-
-    same = Dataset()
-    same.update({element.tag: element for element in dataset})
-    return same
-
-
-def _move(frame: Dataset, shared: Dataset | None, grid: SourceGrid, index: int) -> None:
-    steps = grid.affine_lps[:3, :3]
-    rows, columns = (steps[:, axis] / np.linalg.norm(steps[:, axis]) for axis in (1, 2))
-    position = (grid.affine_lps @ (index, 0, 0, 1))[:3]
-    for macro, name, values in (
-        ("PlanePositionSequence", "ImagePositionPatient", position),
-        ("PlaneOrientationSequence", "ImageOrientationPatient", (*columns, *rows)),
-    ):
-        place = frame if shared is None else _macro(frame, shared, macro)
-        if name in place:
-            delattr(place, name)
-        setattr(place, name, [round(float(value), _DIGITS) for value in values])
-
-
-def _macro(frame: Dataset, shared: Dataset, name: str) -> Dataset:
+def macro(frame: Dataset, shared: Dataset, name: str) -> Dataset:
+    """An item of a functional group, from the frame itself or from what all frames share."""
     return (frame if name in frame else shared)[name].value[0]
 
 

@@ -13,6 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from MedSAM2Lib.dicom import (
+    SegExportError,
     SegmentInfo,
     SourceGrid,
     check_dicom_seg,
@@ -312,3 +313,22 @@ def test_source_files_and_datasets_give_the_same(tmp_path: Path) -> None:
     ]
     for one in results:
         assert_same(read_by_highdicom(one.path, affine_of(), SHAPE), masks_of(blobs()))
+
+
+def test_marks_outside_the_grid_are_counted_and_other_grids_are_refused(tmp_path: Path) -> None:
+    result = export_dicom_seg(series(), blobs(), affine_of(), SEGMENTS, tmp_path)
+    flip = np.array([[1.0, 0, 0, 0], [0, -1, 0, 30], [0, 0, 1, 5], [0, 0, 0, 1]])
+    part = import_dicom_seg(result.path, SourceGrid(affine_of() @ flip, (5, 20, 30)))
+    wanted = blobs()[:5, 11:31, 5:35][:, ::-1]
+    assert np.array_equal(part.layers[0], wanted)
+    lost = np.count_nonzero(blobs()) - np.count_nonzero(wanted)
+    assert [one.code for one in part.warnings] == ["W_OUTSIDE_GRID"]
+    assert str(lost) in part.warnings[0].text
+    for other in (
+        affine_of(turn=(0, 0, 3)),
+        affine_of(origin=(-20.2, 31.25, -400.0)),
+        affine_of(spacing=(3, 0.9, 0.8)),
+    ):
+        with pytest.raises(SegExportError) as caught:
+            import_dicom_seg(result.path, SourceGrid(other, SHAPE))
+        assert caught.value.code == "E_GRID"
