@@ -48,7 +48,7 @@ package: setup
 	$(BIN)/python -m pytest Testing/panel/test_setup_packaging.py Testing/panel/test_setup_layouts.py
 
 test: setup lint
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: setup
 	$(BIN)/python -m pytest -m long
