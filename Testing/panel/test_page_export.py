@@ -64,6 +64,7 @@ class Opened:
         self.find("ExportFolderEdit").currentPath = str(folder)
         self.press(self.find("ExportButton"))
         self.rest()
+        assert "identical" in self.said, self.said
         return max(folder.glob("*.dcm"), key=lambda path: path.stat().st_mtime_ns)
 
     @property
@@ -301,3 +302,7 @@ def test_every_control_is_reached_by_the_keyboard(opened: Opened) -> None:
     names = ["ExportLookButton", "ExportButton", "ExportCompactCheck", "ReadSegButton", "ExportLineButton2"]
     for widget in (opened.find(name) for name in names):
         assert widget.focusPolicy & qt.Qt.TabFocus
+
+
+def test_the_panel_is_made_without_an_error_to_tell(bench: PanelBench) -> None:
+    assert bench.error is None and bench.panel.pages.export._folder.currentPath

@@ -84,8 +84,8 @@ class ExportPage:
         self._source_row = row(text_label("ExportSourceLabel", _("Folder of the series"), self._source), self._source)
         self._source_row.hide()
         self._places = choice_box("ExportPlaceBox", [_("Folder"), _("DICOM database")], self._chose_place)
-        self._folder = self._path_edit("ExportFolderEdit", self._changed_folder)
-        self._folder.currentPath = settings.export_folder or str(Path.home() / FOLDER_NAME)
+        folder = settings.export_folder or str(Path.home() / FOLDER_NAME)
+        self._folder = self._path_edit("ExportFolderEdit", self._changed_folder, folder)
         self._compact = qt.QCheckBox(_("Compact"))
         self._compact.objectName = "ExportCompactCheck"
         self._compact.setToolTip(_("Up to 100 times smaller; older programs may not read it"))
@@ -172,10 +172,11 @@ class ExportPage:
             self._places.setCurrentIndex(1 if has_database else 0)
             self._places.visible = self._had_database = has_database
 
-    def _path_edit(self, name: str, changed: Callable[[str], None]) -> Any:
+    def _path_edit(self, name: str, changed: Callable[[str], None], path: str = "") -> Any:
         edit = ctk.ctkPathLineEdit()
         edit.objectName = name
         edit.filters = ctk.ctkPathLineEdit.Dirs
+        edit.currentPath = path
         edit.connect("currentPathChanged(QString)", changed)
         return edit
 
