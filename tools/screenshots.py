@@ -106,6 +106,7 @@ class Photographer:
         page.widget.findChild(object, "ExportFolderEdit").currentPath = "/data/DICOM-SEG"
         section = page.widget.parent()
         section.collapsed = False
+        testing.wait_until(lambda: not page._run.running, PATIENCE_S)
         testing.settle()
         self._scroll_to(section)
 

@@ -36,7 +36,7 @@ class Opened:
         bench.panel.selection.choose_segmentation(self.segmentation)
         bench.panel.refresh()
         self.page.widget.parent().collapsed = False
-        testing.settle()
+        self.rest()
 
     def find(self, name: str) -> Any:
         import qt
@@ -46,6 +46,7 @@ class Opened:
     @property
     def lines(self) -> dict[str, Any]:
         """Lines by their code, or check where all is well."""
+        self.rest()
         return {line.code or line.check: line for line in self.page._lines}
 
     def press_fix(self, code: str) -> None:
@@ -54,9 +55,10 @@ class Opened:
 
     def press(self, button: Any) -> None:
         self.bench.press(button)
+        self.rest()
 
     def rest(self) -> None:
-        """Until nothing is written any more."""
+        """Until nothing is read or written any more."""
         self.bench.rest(lambda: not self.page._run.running)
         testing.settle()
 
@@ -212,6 +214,29 @@ def test_while_a_file_is_written_the_event_loop_goes_on_and_the_bar_tells_how_fa
     may_end.set()
     opened.rest()
     assert not opened.find("ExportProgressBar").visible and len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_headers_are_read_beside_the_event_loop_and_only_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MedSAM2SlicerLib.export.series import SeriesReader
+
+    may_end, load, loads = threading.Event(), SeriesReader.load, []
+
+    def slow(reader: Any, files: Any) -> None:
+        loads.append(threading.current_thread())
+        assert may_end.wait(30)
+        load(reader, files)
+
+    monkeypatch.setattr(SeriesReader, "load", slow)
+    opened.bench.press(opened.find("ExportLookButton"), rest=False)
+    testing.settle()
+    assert opened.find("ExportDoingLabel").text == "Reading the series" and not opened.find("ExportButton").enabled
+    may_end.set()
+    opened.rest()
+    assert opened.find("ExportButton").enabled
+    opened.segmentation.GetSegmentation().GetSegment(opened.ids[0]).SetName("another")
+    opened.bench.panel.refresh()
+    opened.rest()
+    assert len(loads) == 1 and loads[0] is not threading.main_thread()
 
 
 class StandInDatabase:

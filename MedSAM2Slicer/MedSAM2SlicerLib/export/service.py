@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from MedSAM2Lib.dicom import check_dependencies
 from MedSAM2Lib.errors import InputError
 from MedSAM2SlicerLib.export.exporting import ExportJob, Written, keep_identities, prepare
 from MedSAM2SlicerLib.export.hierarchy import put_under_study
 from MedSAM2SlicerLib.export.lines import FixKey, Line
 from MedSAM2SlicerLib.export.mending import mend
-from MedSAM2SlicerLib.export.preflight import Subject, preflight
+from MedSAM2SlicerLib.export.preflight import Subject, check_volume_exists, preflight
 from MedSAM2SlicerLib.export.reading import ReadSegmentation, read_dicom_seg
 from MedSAM2SlicerLib.export.series import SeriesReader
 from MedSAM2SlicerLib.scene.nodes import is_alive, require
@@ -69,10 +70,23 @@ class DicomSeg:
         if folder is not None:
             self._folders[volume.GetID()] = folder
 
-    def lines(self, anew: bool = False) -> tuple[Line, ...]:
-        """The pre-flight list; ``anew`` reads the headers of the series again. Raises InputError."""
-        if anew:
-            self._reader.forget()
+    def forget(self) -> None:
+        """Headers are read again: files may have changed."""
+        self._reader.forget()
+
+    def reading(self) -> Callable[[], None] | None:
+        """Reads the headers of the series, on any thread; None where that is done, or there is nothing to read."""
+        subject = self._subject()
+        try:
+            check_volume_exists(subject)
+            check_dependencies()
+            files = self._reader.files(subject.volume, subject.folder)
+        except InputError:
+            return None
+        return None if self._reader.has_read(files) else lambda: self._reader.load(files)
+
+    def lines(self) -> tuple[Line, ...]:
+        """The pre-flight list. Raises InputError."""
         return preflight(self._subject())
 
     def mend(self, fix: FixKey) -> Any:

@@ -32,7 +32,11 @@ class Exports(Protocol):
 
     def choose_folder(self, folder: Path | None) -> None: ...
 
-    def lines(self, anew: bool = False) -> tuple[Line, ...]: ...
+    def forget(self) -> None: ...
+
+    def reading(self) -> Callable[[], None] | None: ...
+
+    def lines(self) -> tuple[Line, ...]: ...
 
     def mend(self, fix: FixKey) -> Any: ...
 
@@ -121,14 +125,25 @@ class ExportPage:
     def look(self, anew: bool = False) -> None:
         """Makes the list anew where something has changed since, or in any case."""
         now = self._exports.state
-        if now == self._looked_at and not anew:
+        if self._run.running or (now == self._looked_at and not anew):
+            return
+        if anew:
+            self._exports.forget()
+        reading = None if now is None else self._exports.reading()
+        if reading is not None:
+            self._run.read(reading, self._have_read)
+            self._show()
             return
         self._looked_at, self._lines = now, ()
         try:
-            self._lines = () if now is None else self._exports.lines(anew)
+            self._lines = () if now is None else self._exports.lines()
         except MedSAM2Error as error:
             self._said.setText(said(error))
         self._show()
+
+    def _have_read(self) -> None:
+        self._looked_at = None
+        self.look()
 
     @slot
     def look_anew(self) -> None:
@@ -151,7 +166,7 @@ class ExportPage:
         idle = not self._busy and not self._run.running
         self._list.show(self._lines, idle)
         nothing = _("Choose a volume and a segmentation first.")
-        if self._looked_at is None:
+        if self._exports.state is None:
             self._said.setText(nothing)
         elif self._said.text == nothing:
             self._said.setText("")
@@ -213,6 +228,8 @@ class ExportPage:
         try:
             self._exports.settle()
             self.look()
+            if self._run.running:
+                return
             job = self._exports.prepare()
         except MedSAM2Error as error:
             self._said.setText(said(error))

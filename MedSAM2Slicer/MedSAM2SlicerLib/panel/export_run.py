@@ -65,7 +65,7 @@ class ExportRun:
 
     @property
     def running(self) -> bool:
-        """Whether a file is being written."""
+        """Whether a file is being written, or headers are read."""
         return self._work is not None
 
     @property
@@ -83,6 +83,24 @@ class ExportRun:
         self.widget.show()
         self._work = self._submit(lambda: job.run(target, compact, self._tell))
         self._ticker.start(self._poll)
+
+    def read(self, work: Callable[[], None], then: Callable[[], None]) -> None:
+        """Reads headers on the engine's thread, and goes on with ``then``."""
+        self._bar.value = 0
+        self._doing.setText(_("Reading the series"))
+        self.widget.show()
+        self._work = self._submit(work)
+        self._ticker.start(lambda: self._poll_reading(then))
+
+    def _poll_reading(self, then: Callable[[], None]) -> None:
+        work = self._work
+        if work is None or not work.wait(POLL_SECONDS):
+            return
+        self.close()
+        if work.error is not None:
+            self.failed(said(SessionError.of(work.error)))
+        else:
+            then()
 
     def close(self) -> None:
         """Waits for nothing any more; a file under way is still written whole or not at all."""
