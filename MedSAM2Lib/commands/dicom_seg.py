@@ -60,7 +60,7 @@ def _add_export(actions: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--compact",
         action="store_true",
-        help="up to 100 times smaller: deflate; labelmap without overlaps",
+        help="up to 100 times smaller: deflate; labelmap without overlaps, where --kind does not say otherwise",
     )
     export.add_argument("--keep-empty", action="store_true", help="describe segments without voxels, too")
     export.add_argument(

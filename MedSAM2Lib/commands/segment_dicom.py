@@ -70,8 +70,8 @@ def described(names: Sequence[str], file: Path | None) -> list[SegmentInfo]:
     if strange:
         raise SegExportError(
             "E_UNDESCRIBED_LABEL",
-            "{file} describes the number {number}, and there are {count} objects: number them from 1 in their order on "
-            "the command line.",
+            "{file} describes the number {number}, and the numbers of objects go to {count}: number them from 1 in "
+            "their order on the command line.",
             file=file,
             number=strange[0],
             count=len(names),

@@ -63,7 +63,8 @@ def layered(labels: Labels, segments: Sequence[SegmentInfo], keep_empty: bool = 
     if strangers:
         raise SegExportError(
             "E_UNDESCRIBED_LABEL",
-            "The mask holds the label {listed}, which no segment describes: describe it, or remove it from the mask.",
+            "No segment describes what the mask holds under label {listed}: describe each label in the list of "
+            "segments, or remove it from the mask.",
             listed=", ".join(map(str, strangers[:5])) + (", ..." if len(strangers) > 5 else ""),
         )
     if not present:
