@@ -117,7 +117,10 @@ def _validity(checked: _Checked) -> str | None:
     from MedSAM2Lib.dicom.outside_tools import validator_errors
 
     deflated = str(checked.dataset.file_meta.TransferSyntaxUID) == _DEFLATED
-    errors = validator_errors(checked.path, deflated, checked.label_map, checked.folder)
+    try:
+        errors = validator_errors(checked.path, deflated, checked.label_map, checked.folder)
+    except subprocess.CalledProcessError as error:
+        return f"dcmconv cannot inflate it (exit code {error.returncode})"
     return None if errors is None else "; ".join(errors)
 
 

@@ -25,7 +25,7 @@ class ImportedSegmentation:
     """What a DICOM-SEG holds.
 
     ``layers`` are label maps ``[k, j, i]`` whose values are the ``number`` of ``segments``, each number in one layer.
-    ``affine_lps`` is 4x4, index (k, j, i) to LPS in mm, and None for a planar image, whose layers are
+    ``affine_lps`` is 4x4, index (k, j, i) to LPS in mm, and None for a planar image on no grid, whose layers are
     ``[1, rows, columns]``. ``source_uids`` are the images that the file refers to.
     """
 
@@ -68,7 +68,15 @@ def import_dicom_seg(path: Path | str, grid: SourceGrid | None = None) -> Import
     affine: Affine | None
     warnings: tuple[SegWarning, ...] = ()
     if any(frame.matrix is None for frame in frames):
-        affine, layers = None, _flat(file, frames)
+        affine, layers = None if grid is None else grid.affine_lps, _flat(file, frames)
+        if grid is not None and grid.shape != layers[0].shape:
+            raise SegExportError(
+                "E_GRID",
+                "The DICOM-SEG is of one flat image of {rows} rows and {columns} columns without a place in the "
+                "patient: give that image as the grid, or none.",
+                rows=file.shape[0],
+                columns=file.shape[1],
+            )
     else:
         affine, shape = own_grid(file, frames) if grid is None else (grid.affine_lps, grid.shape)
         layers, lost = place(file, frames, affine, shape)

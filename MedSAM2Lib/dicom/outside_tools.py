@@ -27,7 +27,8 @@ def program(name: str) -> str | None:
 def validator_errors(path: Path, deflated: bool, label_map: bool, folder: Path) -> list[str] | None:
     """What dciodvfy calls an error; None where it, or for deflated files dcmconv, is not installed.
 
-    ``folder`` takes an inflated copy: dciodvfy cannot inflate.
+    ``folder`` takes an inflated copy: dciodvfy cannot inflate. Raises subprocess.CalledProcessError where dcmconv
+    cannot either.
     """
     validator, converter = program("dciodvfy"), program("dcmconv")
     if validator is None or (deflated and converter is None):

@@ -17,6 +17,11 @@ from MedSAM2Lib.dicom.refusals import SegExportError
 SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation Storage and Label Map Segmentation Storage."""
 
+_NEEDED = (
+    *("SegmentationType", "SegmentSequence", "Rows", "Columns", "BitsAllocated"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class SegFrame:
@@ -31,7 +36,7 @@ class SegFrame:
 
 
 class SegFile:
-    """A DICOM-SEG that is open for reading. Raises SegExportError ``E_NOT_SEG`` for anything else."""
+    """A DICOM-SEG that is open for reading. Raises SegExportError ``E_NOT_SEG`` for anything else, or half of one."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -40,7 +45,22 @@ class SegFile:
             raise _no_seg(path) from error
         if str(self.dataset.get("SOPClassUID")) not in SEGMENTATION_CLASSES or "PixelData" not in self.dataset:
             raise _no_seg(path)
+        lacking = [name for name in _NEEDED if not self.dataset.get(name)]
+        if lacking or len(self.dataset.PixelData) < self._length():
+            raise SegExportError(
+                "E_NOT_SEG",
+                "{path} is damaged or incomplete ({fault}): copy or export it again.",
+                path=path,
+                fault=f"without {lacking[0]}" if lacking else "pixels are missing",
+            )
         self._decoded: NDArray | None = None
+
+    def _length(self) -> int:
+        """Bytes of uncompressed pixels; 0 where they are compressed."""
+        if self.dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            return 0
+        pixels = len(self.dataset.PerFrameFunctionalGroupsSequence) * self.shape[0] * self.shape[1]
+        return (pixels * int(self.dataset.BitsAllocated) + 7) // 8
 
     @property
     def is_label_map(self) -> bool:

@@ -332,3 +332,14 @@ def test_marks_outside_the_grid_are_counted_and_other_grids_are_refused(tmp_path
         with pytest.raises(SegExportError) as caught:
             import_dicom_seg(result.path, SourceGrid(other, SHAPE))
         assert caught.value.code == "E_GRID"
+
+
+def test_a_flat_image_goes_onto_a_grid_of_its_size_and_no_other(tmp_path: Path) -> None:
+    labels = np.where(blobs()[2:3] == 1, 1, 0)
+    path = export_dicom_seg([flat()], labels, None, SEGMENTS[:1], tmp_path).path
+    read = import_dicom_seg(path, SourceGrid(affine_of(), (1, *SHAPE[1:])))
+    assert np.array_equal(read.mask(1), labels == 1)
+    assert read.affine_lps is not None and np.array_equal(read.affine_lps, affine_of())
+    with pytest.raises(SegExportError, match="one flat image of 40 rows and 48 columns") as caught:
+        import_dicom_seg(path, SourceGrid(affine_of(), SHAPE))
+    assert caught.value.code == "E_GRID"
