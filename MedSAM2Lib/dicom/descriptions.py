@@ -31,7 +31,7 @@ _SHORTEST_IDENTITY = 3
 def completed(segments: Sequence[SegmentInfo], patient: Dataset) -> tuple[list[SegmentInfo], list[SegWarning]]:
     """The segments as they are written: numbers from 1, labels that fit; codes, colours and identities for all.
 
-    ``patient`` is a header: a warning names labels that hold the patient's name or identity.
+    ``patient`` is a header: a warning names labels and tracking IDs that hold the patient's name or identity.
     """
     from pydicom.uid import generate_uid
 
@@ -46,6 +46,9 @@ def completed(segments: Sequence[SegmentInfo], patient: Dataset) -> tuple[list[S
         if names_patient(label, patient):
             sentence = f"The label '{label}' holds the patient's name or identity."
             warnings.append(SegWarning("W_LABEL_PATIENT", sentence))
+        if names_patient(segment.tracking_id or "", patient):
+            sentence = f"The tracking ID of '{label}' holds the patient's name or identity."
+            warnings.append(SegWarning("W_TRACKING_PATIENT", sentence))
         uid = segment.tracking_uid or str(generate_uid(prefix=None))
         done.append(
             SegmentInfo(
@@ -132,7 +135,7 @@ def segment_from(item: Dataset) -> SegmentInfo:
 def names_patient(label: str, patient: Dataset) -> bool:
     """Whether a label holds the name or the identity of the patient of a header."""
     name, identity = str(patient.get("PatientName") or ""), str(patient.get("PatientID") or "")
-    parts = [*re.split(r"[\^= ]+", name), identity]
+    parts = [*re.split(r"[\^=, ]+", name), identity]
     words = label.casefold()
     return any(len(part) >= _SHORTEST_IDENTITY and part.casefold() in words for part in parts)
 

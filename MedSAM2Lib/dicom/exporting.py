@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.files import appearing, check_target, save
-from MedSAM2Lib.dicom.grid import Affine, SourceGrid, overlaps_source, snapped
+from MedSAM2Lib.dicom.grid import Affine, SourceGrid, has_right_angles, overlaps_source, snapped
 from MedSAM2Lib.dicom.importing import ImportedSegmentation, import_dicom_seg
 from MedSAM2Lib.dicom.label_layers import LabelLayers, Labels, layered
 from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
-from MedSAM2Lib.dicom.segment_info import AlgorithmInfo, SegmentInfo, check_segments
+from MedSAM2Lib.dicom.segment_info import AlgorithmInfo, SegmentInfo, check_segments, is_one_text
 from MedSAM2Lib.dicom.source import Source, SourceSeries, check_source, read_source
 
 Progress = Callable[[float, str], None]
@@ -85,6 +85,7 @@ def export_dicom_seg(
     algorithm = algorithm or AlgorithmInfo()
     check_dependencies()
     check_segments(segments, algorithm)
+    _check_texts(series_description, content_creator)
     check_target(Path(out_dir))
     tell(0.0, "reading the source images")
     series = source if isinstance(source, SourceSeries) else read_source(source)
@@ -97,11 +98,14 @@ def export_dicom_seg(
             "E_OVERLAP", "Segments overlap, and a LABELMAP holds one a voxel: write the kind BINARY instead."
         )
     affine, warnings = _placed(series, grid, layers, affine_lps, frame_of_reference_uid)
-    from MedSAM2Lib.dicom.descriptions import completed
+    from MedSAM2Lib.dicom.descriptions import completed, names_patient
     from MedSAM2Lib.dicom.snapping import snapped_source
     from MedSAM2Lib.dicom.writing import FileSettings, built
 
     done, said = completed(layers.segments, series.first)
+    if names_patient(series_description, series.first):
+        sentence = "The series description holds the patient's name or identity."
+        warnings = [*warnings, SegWarning("W_DESCRIPTION_PATIENT", sentence)]
     settings = FileSettings(kind, compression, series_description, content_creator, use_study_date)
     tell(0.1, "encoding")
     with quiet():
@@ -125,6 +129,14 @@ def export_dicom_seg(
             _compare(partial, layers, affine)
     tell(1.0, "done")
     return result
+
+
+def _check_texts(series_description: str, content_creator: str) -> None:
+    for name, text in (("series description", series_description), ("content creator", content_creator)):
+        if not is_one_text(text):
+            raise SegExportError(
+                "E_TEXT", "The {name} must be a text of at most 64 bytes without a backslash: shorten it.", name=name
+            )
 
 
 def _placed(
@@ -166,6 +178,12 @@ def _placed(
     fitting = snapped(affine, layers.shape, grid)
     if fitting is not None:
         return fitting, []
+    if not has_right_angles(affine):
+        raise SegExportError(
+            "E_GRID",
+            "The mask's voxels are sheared or have no size, and a DICOM-SEG takes none but upright ones: resample the "
+            "mask to the source images first.",
+        )
     sentence = (
         "The mask's voxels are not those of the source images: the file is right, but its frames refer to the series "
         "as a whole."

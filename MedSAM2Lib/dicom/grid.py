@@ -13,6 +13,7 @@ Affine = NDArray[np.float64]
 SNAP_VOXELS = 0.01
 """What is nearer to a grid than this, in voxels, lies on it."""
 _SAME_TRANSFORM = 1e-6
+_PERPENDICULAR = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,15 @@ def snapped(affine_lps: Affine, shape: tuple[int, int, int], source: SourceGrid)
     ):
         return None
     return np.asarray(source.affine_lps @ whole)
+
+
+def has_right_angles(affine: Affine) -> bool:
+    """Whether the axes of a grid are perpendicular to each other, and each has a length."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (lengths > 0).all():
+        return False
+    axes = affine[:3, :3] / lengths
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _PERPENDICULAR)
 
 
 def overlaps_source(affine_lps: Affine, first: NDArray[np.intp], last: NDArray[np.intp], source: SourceGrid) -> bool:

@@ -34,6 +34,7 @@ def read_segment_file(path: Path | str) -> list[SegmentInfo]:
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()  # half a letter, such as "\\ud800", fits into no file
     except OSError as error:
         raise _bad(path, f"it cannot be read ({error.strerror or error})") from error
     except ValueError as error:
@@ -80,8 +81,8 @@ def segment_from_plain(plain: Mapping[str, Any], path: Path) -> SegmentInfo:
         label=label,
         rgb=_rgb(plain.get("rgb"), path, label),
         algorithm_type=plain.get("algorithm_type") or "SEMIAUTOMATIC",
-        tracking_id=plain.get("tracking_id"),
-        tracking_uid=plain.get("tracking_uid"),
+        tracking_id=plain.get("tracking_id") or None,
+        tracking_uid=plain.get("tracking_uid") or None,
         number=number,
         **codes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,6 +20,9 @@ _CODE_VALUE_LETTERS = 16
 _SCHEME_LETTERS = 16
 _MEANING_LETTERS = 64
 _RETIRED_SCHEMES = ("SRT", "SNM3", "99SDM")
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_UID_LETTERS = 64
+_TEXT_LETTERS = 64
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,8 @@ class SegmentInfo:
 def check_segments(segments: Sequence[SegmentInfo], algorithm: AlgorithmInfo) -> None:
     """Raises SegExportError for a segment or an algorithm that no valid file can hold.
 
-    ``E_TOO_MANY``, ``E_EMPTY_LABEL``, ``E_TERMINOLOGY``, ``E_ALGORITHM``, ``E_UNDESCRIBED_LABEL`` for two segments of
-    one number.
+    ``E_TOO_MANY``, ``E_EMPTY_LABEL``, ``E_TERMINOLOGY``, ``E_ALGORITHM``, ``E_TRACKING``, ``E_UNDESCRIBED_LABEL`` for
+    two segments of one number.
     """
     if len(segments) > MOST_SEGMENTS:
         raise SegExportError(
@@ -98,12 +102,28 @@ def check_segments(segments: Sequence[SegmentInfo], algorithm: AlgorithmInfo) ->
             most=MOST_SEGMENTS,
         )
     for number, segment in zip(numbers_of(segments), segments):
-        if not segment.label.strip():
+        if not any(letter.isprintable() and not letter.isspace() for letter in segment.label):
             raise SegExportError(
                 "E_EMPTY_LABEL", "Segment {number} has no label: give it a name, for example liver.", number=number
             )
         _check_codes(segment)
         _check_algorithm(segment, segment.algorithm or algorithm)
+        _check_tracking(segment)
+
+
+def is_uid(text: object) -> bool:
+    """Whether this is a UID as DICOM writes them: numbers with dots between, at most 64 letters."""
+    return isinstance(text, str) and len(text) <= _UID_LETTERS and _UID.fullmatch(text) is not None
+
+
+def is_one_text(text: object) -> bool:
+    """Whether this fits into one value of DICOM: at most 64 bytes of UTF-8, no backslash and no control character."""
+    return (
+        isinstance(text, str)
+        and "\\" not in text
+        and all(letter.isprintable() for letter in text)
+        and len(text.encode()) <= _TEXT_LETTERS
+    )
 
 
 def numbers_of(segments: Sequence[SegmentInfo]) -> list[int]:
@@ -163,3 +183,20 @@ def _check_algorithm(segment: SegmentInfo, algorithm: AlgorithmInfo) -> None:
             label=segment.label,
             type=segment.algorithm_type,
         )
+
+
+def _check_tracking(segment: SegmentInfo) -> None:
+    if segment.tracking_uid is not None and not is_uid(segment.tracking_uid):
+        raise _tracking(segment, "UID", "must be numbers with dots between, at most 64 letters, such as 2.25.1234")
+    if segment.tracking_id is not None and not is_one_text(segment.tracking_id):
+        raise _tracking(segment, "ID", "must be a text of at most 64 bytes without a backslash")
+
+
+def _tracking(segment: SegmentInfo, which: str, fault: str) -> SegExportError:
+    return SegExportError(
+        "E_TRACKING",
+        "The tracking {which} of segment '{label}' {fault}: correct it, or leave it out and a new one is made.",
+        which=which,
+        label=segment.label,
+        fault=fault,
+    )

@@ -41,9 +41,12 @@ def snapped_source(source: SourceSeries, grid: SourceGrid | None) -> SourceSerie
     for frame, plane in zip(frames, planes_of(moved)):
         index = round(float((inverse @ (*plane.position, 1))[0]))
         _move(frame, shared, grid, index)
+    thickness, down, across = (float(length) for length in np.linalg.norm(grid.affine_lps[:3, :3], axis=0))
     for dataset in moved.datasets:
         if "SliceThickness" not in dataset:
-            dataset.SliceThickness = float(np.linalg.norm(grid.affine_lps[:3, 0]))
+            dataset.SliceThickness = thickness
+        if source.kind == "slices" and not dataset.get("PixelSpacing"):
+            dataset.PixelSpacing = [round(down, _DIGITS), round(across, _DIGITS)]
     return moved
 
 

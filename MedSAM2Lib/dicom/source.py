@@ -82,7 +82,8 @@ def read_source(source: Source, series: str | None = None) -> SourceSeries:
         source: a folder (other files in it are passed over), paths, or datasets of one series, in any order.
         series: SeriesInstanceUID to take where there are several.
 
-    Raises SegExportError ``E_NO_SOURCE`` where there is no image, and what ``check_identity`` raises.
+    Raises SegExportError ``E_NO_SOURCE`` where there is no image, ``E_SOURCE_HEADER`` for a date, time or sex that
+    DICOM does not know, and what ``check_identity`` raises.
     """
     with quiet():
         datasets = [one for one in _headers(source) if series is None or one.get("SeriesInstanceUID") == series]
@@ -97,6 +98,7 @@ def read_source(source: Source, series: str | None = None) -> SourceSeries:
     with quiet():
         for dataset in datasets:
             _complete(dataset)
+        _check_values(datasets[0])
     return SourceSeries(tuple(datasets), _kind(datasets))
 
 
@@ -179,6 +181,30 @@ def _complete(dataset: Dataset) -> None:
     for name in _TYPE_2:
         if name not in dataset:
             setattr(dataset, name, "")
+
+
+def _check_values(first: Dataset) -> None:
+    """What a file takes over from the first header must be of its kind."""
+    from pydicom.valuerep import DA, TM
+
+    for name, kind in (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM), ("PatientSex", _sex)):
+        text = str(first.get(name) or "")
+        try:
+            if text:
+                kind(text)
+        except ValueError as error:
+            raise SegExportError(
+                "E_SOURCE_HEADER",
+                "{name} of the source images is '{text}', which DICOM does not allow: correct it in the headers, or "
+                "blank it there.",
+                name=name,
+                text=text,
+            ) from error
+
+
+def _sex(text: str) -> None:
+    if text not in ("M", "F", "O"):
+        raise ValueError(text)
 
 
 def _kind(datasets: Sequence[Dataset]) -> SourceKind:

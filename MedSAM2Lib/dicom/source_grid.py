@@ -80,7 +80,13 @@ def macro(frame: Dataset, shared: Dataset, name: str) -> Dataset:
 
 
 def _spacing(dataset: Dataset) -> Sequence[float]:
-    return dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing") or (1.0, 1.0)
+    spacing: Sequence[float] | None = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+    if spacing is None:
+        raise SegExportError(
+            "E_SOURCE_HEADER",
+            "The source images do not say how large their pixels are (PixelSpacing): use the original images.",
+        )
+    return spacing
 
 
 def _check_frames(source: SourceSeries) -> None:

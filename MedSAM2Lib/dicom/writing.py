@@ -122,7 +122,7 @@ def _identity(first: Dataset, settings: FileSettings) -> dict[str, Any]:
     return {
         "segmentation_type": settings.kind,
         "series_instance_uid": str(generate_uid(prefix=None)),
-        "series_number": int(first.get("SeriesNumber") or 0) + _SERIES_OFFSET,
+        "series_number": max(int(first.get("SeriesNumber") or 0), 0) + _SERIES_OFFSET,
         "sop_instance_uid": str(generate_uid(prefix=None)),
         "instance_number": 1,
         "manufacturer": _NAME,

@@ -180,6 +180,20 @@ def test_refusals_are_one_line_with_the_code_and_write_nothing(
 
 
 @pytest.mark.parametrize(
+    ("options", "kind"), [((), "LABELMAP"), (("--kind", "binary"), "BINARY"), (("--kind", "labelmap"), "LABELMAP")]
+)
+def test_a_kind_that_is_asked_for_is_kept_when_it_is_compact(
+    options: Sequence[str], kind: str, source: Path, segments: Path, tmp_path: Path
+) -> None:
+    mask, out = written_mask(tmp_path / "mask.nrrd", blobs()), tmp_path / "seg"
+    places = ("--source", source, "--segments", segments, "--out", out)
+    assert dicom_seg("export", mask, *places, "--compact", *options) == 0
+    (file,) = out.iterdir()
+    dataset = pydicom.dcmread(file)
+    assert (dataset.SegmentationType, dataset.file_meta.TransferSyntaxUID.name[:8]) == (kind, "Deflated")
+
+
+@pytest.mark.parametrize(
     ("content", "code", "told"),
     [
         ("{", "E_SEGMENTS_FILE", "no JSON"),
@@ -189,6 +203,8 @@ def test_refusals_are_one_line_with_the_code_and_write_nothing(
         ('[{"number": 1, "label": "a", "rgb": [0, 0, 256]}]', "E_SEGMENTS_FILE", "0 to 255"),
         ('[{"number": 1, "label": 5}]', "E_SEGMENTS_FILE", "no text"),
         ('[{"number": 1}]', "E_EMPTY_LABEL", "Segment 1"),
+        ('[{"number": 1, "label": "a\\ud800"}]', "E_SEGMENTS_FILE", "surrogates"),
+        ('[{"number": 1, "label": "a", "tracking_uid": 12}]', "E_TRACKING", "UID of segment 'a'"),
         ('[{"number": 1, "label": "a", "type": {"value": "1", "scheme": "SCT"}}]', "E_TERMINOLOGY", "type of segment"),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
@@ -81,6 +82,14 @@ def named(name: str, value: str, where: int = 3) -> list[Dataset]:
             setattr(one, name, value)
 
     return changed(change)
+
+
+def unsized(index: int, one: Dataset) -> None:
+    del one.PixelSpacing
+
+
+SHEAR = np.zeros((4, 4))
+SHEAR[1, 2] = 0.1
 
 
 def frames(count: int, **values: object) -> list[Dataset]:
@@ -193,6 +202,18 @@ REFUSALS: list[Refusal] = [
     plain("E_TERMINOLOGY", "retired scheme", "SRT", segments=segment(type=Code("T-62000", "SRT", "Liver"))),
     plain("E_TERMINOLOGY", "long value", "16 letters", segments=segment(region=Code("1" * 17, "SCT", "Liver"))),
     plain("E_TERMINOLOGY", "backslash", "backslash", segments=segment(region=Code("1", "SCT", "a\\b"))),
+    plain("E_TERMINOLOGY", "no category", "category of segment 'liver' is missing", segments=segment(category=None)),
+    plain("E_EMPTY_LABEL", "nothing that can be seen", "Segment 1", segments=segment(label="\x01 \x7f")),
+    plain("E_TRACKING", "no UID", "tracking UID of segment 'liver'", segments=segment(tracking_uid="lesion 1")),
+    plain("E_TRACKING", "a long UID", "at most 64", segments=segment(tracking_uid="1." + "2" * 63)),
+    plain("E_TRACKING", "a number", "tracking ID of segment 'liver'", segments=segment(tracking_id=5)),
+    plain("E_TRACKING", "two values", "backslash", segments=segment(tracking_id="a\\b")),
+    plain("E_TEXT", "a long description", "series description", series_description="x" * 65),
+    plain("E_TEXT", "two creators", "content creator", content_creator="Roe^Richard\\Doe^Jane"),
+    plain("E_SOURCE_HEADER", "a date", "StudyDate", source=lambda: series(StudyDate="some day")),
+    plain("E_SOURCE_HEADER", "a sex", "PatientSex", source=lambda: series(PatientSex="W")),
+    plain("E_SOURCE_HEADER", "no size of pixels", "PixelSpacing", source=lambda: changed(unsized)),
+    plain("E_GRID", "a sheared mask", "sheared", affine_lps=affine_of() + SHEAR),
     plain("E_ALGORITHM", "no version", "version", algorithm=AlgorithmInfo("MedSAM2", "")),
     plain("E_ALGORITHM", "unknown type", "MAGIC", segments=segment(algorithm_type="MAGIC")),
     plain("E_MASK_TYPE", "fractions", "float64", labels=lambda: blobs() * 0.5),
@@ -270,3 +291,37 @@ def test_other_files_are_no_dicom_seg(tmp_path: Path) -> None:
         with pytest.raises(SegExportError) as caught:
             import_dicom_seg(tmp_path / name)
         assert caught.value.code == code
+
+
+def test_a_damaged_dicom_seg_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    path = export(tmp_path).path
+    whole = path.read_bytes()
+    half = tmp_path / "half.dcm"
+    half.write_bytes(whole[: len(whole) - 100])
+    cases = [(half, "pixels are missing")]
+    for name in ("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        dataset = pydicom.dcmread(path)
+        delattr(dataset, name)
+        dataset.save_as(tmp_path / f"{name}.dcm")
+        cases.append((tmp_path / f"{name}.dcm", name))
+    for file, told in cases:
+        with pytest.raises(SegExportError) as caught:
+            import_dicom_seg(file)
+        assert caught.value.code == "E_NOT_SEG"
+        assert told in str(caught.value)
+
+
+def test_patients_names_in_other_texts_than_labels_are_told(tmp_path: Path) -> None:
+    segments = [SegmentInfo("liver", ANATOMY, LIVER, tracking_id="P-0815 lesion"), *SEGMENTS[1:]]
+    result = export(tmp_path, segments=segments, series_description="CT of Müller")
+    assert {one.code for one in result.warnings} == {"W_TRACKING_PATIENT", "W_DESCRIPTION_PATIENT"}
+
+
+def test_a_series_of_negative_number_and_of_pixels_sized_at_the_detector_is_written(tmp_path: Path) -> None:
+    slices = changed(unsized)
+    for one in slices:
+        one.ImagerPixelSpacing, one.SeriesNumber = [0.9, 0.7], -200
+    dataset = pydicom.dcmread(export(tmp_path, source=slices).path)
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert list(measures.PixelSpacing) == [0.9, 0.7]
+    assert dataset.SeriesNumber == 100
