@@ -7,6 +7,7 @@ never takes its place unasked.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import slicer
 from MedSAM2Lib.errors import MedSAM2Error
 from MedSAM2SlicerLib.dicom_database import file_of_instance
 from MedSAM2SlicerLib.export.exporting import keep_identities, prepare
-from MedSAM2SlicerLib.export.lines import ready
+from MedSAM2SlicerLib.export.lines import Line, ready
 from MedSAM2SlicerLib.export.preflight import Subject, preflight
 from MedSAM2SlicerLib.export.series import SeriesReader
 
@@ -50,9 +51,10 @@ def _plugin_class(base: Any) -> type:
             self.loadType = TITLE
 
         def examineForExport(self, subjectHierarchyItemID: int) -> list[Any]:  # noqa: N802, N803
-            """One exportable for a segmentation of which every check passes."""
+            """One exportable for a segmentation of which every check passes; its tooltip holds the warnings."""
             subject = _subject_of(subjectHierarchyItemID)
-            return [_exportable(subjectHierarchyItemID)] if subject is not None and _passes(subject) else []
+            lines = () if subject is None else _lines(subject)
+            return [_exportable(subjectHierarchyItemID, lines)] if lines and ready(lines) else []
 
         def export(self, exportables: Any) -> str:
             """Writes into the exportables' folders; returns what went wrong, or nothing."""
@@ -76,11 +78,12 @@ def _subject_of(item: int) -> Subject | None:
     return Subject(volume, node, SeriesReader(file_of_instance))
 
 
-def _passes(subject: Subject) -> bool:
+def _lines(subject: Subject) -> tuple[Line, ...]:
+    """The pre-flight list; nothing where there is no volume to look at."""
     try:
-        return ready(preflight(subject))
+        return preflight(subject)
     except MedSAM2Error:
-        return False
+        return ()
 
 
 def _export(subject: Subject | None, folder: Path) -> None:
@@ -89,10 +92,11 @@ def _export(subject: Subject | None, folder: Path) -> None:
         keep_identities(subject.segmentation, job.segment_ids, job.run(folder).segments)
 
 
-def _exportable(item: int) -> Any:
+def _exportable(item: int, lines: Sequence[Line]) -> Any:
     exportable = slicer.qSlicerDICOMExportable()
     exportable.name = TITLE
-    exportable.tooltip = "DICOM-SEG, read back and compared voxel by voxel"
+    warnings = [line.sentence for line in lines if line.state == "warning"]
+    exportable.tooltip = "\n".join(["DICOM-SEG, read back and compared voxel by voxel", *warnings])
     exportable.subjectHierarchyItemID = item
     exportable.pluginClass = NAME
     exportable.confidence = CONFIDENCE

@@ -145,6 +145,14 @@ def test_a_tag_is_written_as_slicer_reads_it_and_its_contexts_stay(chosen: Chose
     assert entry.GetAnatomicRegionObject().GetCodeMeaning() == "Abdomen"
 
 
+def test_identities_that_no_file_can_hold_are_replaced(chosen: Chosen, tmp_path: Path) -> None:
+    set_tag(chosen.segment(0), TRACKING_ID, "a\\b")
+    set_tag(chosen.segment(0), TRACKING_UID, "lesion 1")
+    ((first_id, first_uid), _) = identities(chosen.export(tmp_path / "out"))
+    assert first_id == first_uid == get_tag(chosen.segment(0), TRACKING_UID)
+    assert first_uid.startswith("2.25.")
+
+
 def test_an_algorithm_type_that_dicom_does_not_know_counts_as_manual(chosen: Chosen) -> None:
     set_tag(chosen.segment(0), ALGORITHM_TYPE, "magic")
     assert segment_info(chosen.segment(0), 1).algorithm_type == "MANUAL"

@@ -58,6 +58,7 @@ def test_a_segmentation_that_passes_is_offered_and_written_and_no_other(
     item = hierarchy.GetItemByDataNode(segmentation)
     (exportable,) = plugin.examineForExport(item)
     assert (exportable.pluginClass, exportable.confidence, exportable.tags) == (NAME, 0.9, {"Modality": "SEG"})
+    assert "liver, spleen, cyst" in exportable.tooltip
     exportable.directory = str(tmp_path / "out")
     assert plugin.export([exportable]) == ""
     (file,) = (tmp_path / "out").iterdir()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from MedSAM2Lib.dicom import AlgorithmInfo, SegmentInfo
-from MedSAM2Lib.dicom.segment_info import ALGORITHM_TYPES, UNKNOWN_VERSION
+from MedSAM2Lib.dicom.segment_info import ALGORITHM_TYPES, UNKNOWN_VERSION, is_one_text, is_uid
 from MedSAM2SlicerLib.export.terms import completed, read_terms
 from MedSAM2SlicerLib.scene.geometry import volume_shape
 from MedSAM2SlicerLib.scene.segment_tags import (
@@ -51,10 +51,12 @@ def segment_info(segment: Any, number: int) -> SegmentInfo:
     """What a segment says of itself, as the segment of a number in the file.
 
     Slicer's default stands for codes that are missing; a segment without a tag about its algorithm was drawn by hand.
-    Of a segment that another program made only that program's name is known.
+    Of a segment that another program made only that program's name is known. Identities that no file can hold count as
+    missing, and new ones are made.
     """
     terms = completed(read_terms(segment))
     kind, program = get_tag(segment, ALGORITHM_TYPE), get_tag(segment, ALGORITHM_NAME)
+    tracking_id, tracking_uid = get_tag(segment, TRACKING_ID), get_tag(segment, TRACKING_UID)
     red, green, blue = (round(255 * min(max(part, 0.0), 1.0)) for part in segment.GetColor())
     return SegmentInfo(
         label=str(segment.GetName() or ""),
@@ -65,8 +67,8 @@ def segment_info(segment: Any, number: int) -> SegmentInfo:
         region_modifier=terms.region_modifier,
         rgb=(red, green, blue),
         algorithm_type=kind if kind in ALGORITHM_TYPES else "MANUAL",  # type: ignore[arg-type]
-        tracking_id=get_tag(segment, TRACKING_ID) or None,
-        tracking_uid=get_tag(segment, TRACKING_UID) or None,
+        tracking_id=tracking_id if tracking_id and is_one_text(tracking_id) else None,
+        tracking_uid=tracking_uid if is_uid(tracking_uid) else None,
         number=number,
         algorithm=None if program in ("", OUR_NAME) else AlgorithmInfo(program, UNKNOWN_VERSION),
     )
