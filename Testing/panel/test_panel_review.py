@@ -18,6 +18,8 @@ from Testing.scene.session_ground import MIDDLE, ORGAN, SHAPE
 
 DIM = slice(15, 18)
 """Slices of the organ, along k, that the stand-in sees but doubts."""
+DIM_MOST = slice(13, 21)
+"""Eight of its nineteen."""
 
 
 def offset_index(bench: PanelBench, view: str = "Red") -> int:
@@ -227,7 +229,7 @@ def test_the_status_that_is_chosen_is_the_segment_s(bench: PanelBench) -> None:
 def test_a_doubted_segment_is_flagged_in_words_until_it_is_corrected_or_the_user_says_otherwise(
     bench: PanelBench,
 ) -> None:
-    propagated(bench, DIM)
+    propagated(bench, DIM_MOST)
     combo, legend = bench.ui.segmentStatusCombo, bench.ui.ribbonLegend
     assert combo.currentIndex == 2
     assert "The segment is flagged: slices in doubt:" in bench.line

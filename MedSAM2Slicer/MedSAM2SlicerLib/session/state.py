@@ -12,8 +12,12 @@ from MedSAM2Lib.types import Axis, BankView, Orientations, SliceKey, Suggestion
 
 DOUBTFUL = 0.75
 """Predicted IoU below which a slice is worth a look."""
-DOUBTFUL_SHARE = 0.1
-"""A segment is flagged where more than this share of the slices with the object is doubtful."""
+DOUBTFUL_SHARE = 0.4
+"""A segment is flagged where more than this share of the slices with the object is doubtful.
+
+On 44 results of the embedded model on synthetic objects that flags .71 of those with Dice under .8 and .35 of the
+others; a tenth flags nearly all of both.
+"""
 
 Phase = Literal["idle", "encoding", "ready", "propagating", "reviewing"]
 """No segment is open; a prompt is being computed; waiting for the user; slices come; what came was committed."""
