@@ -124,8 +124,15 @@ def polluted() -> list[Dataset]:
         LossyImageCompressionRatio=10,
         LossyImageCompressionMethod="ISO_15444_1",
         PatientAge="070Y",
+        EthnicGroup="secret stuff",
+        AdmissionID="secret stuff",
+        ServiceEpisodeDescription="lives alone",
     )
     for one in slices:
+        staff = Dataset()
+        staff.PersonName, staff.InstitutionName = "Operator^Olga", "Ward Nine"
+        for name in ("ReferringPhysician", "PhysiciansOfRecord", "PhysiciansReadingStudy", "ConsultingPhysician"):
+            setattr(one, f"{name}IdentificationSequence", [staff])
         code = Dataset()
         code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "99X", "Some procedure"
         code.private_block(0x0099, "MAKER", create=True).add_new(0x01, "LO", "secret stuff")
