@@ -11,7 +11,8 @@ from MedSAM2Lib.errors import MedSAM2Error
 EXIT_BAD_INPUT = 2
 
 EPILOG = """
-segments.json, a list; modifier, region, rgb, algorithm_type and tracking may be left out
+segments.json, a list; what may be left out: modifier, region, region_modifier, rgb, algorithm_type, algorithm_name,
+algorithm_version, tracking_id, tracking_uid
   [{"number": 1, "label": "left kidney", "rgb": [185, 102, 83], "algorithm_type": "SEMIAUTOMATIC",
     "category": {"scheme": "SCT", "value": "123037004", "meaning": "Anatomical Structure"},
     "type": {"scheme": "SCT", "value": "64033007", "meaning": "Kidney"},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from MedSAM2Lib.dicom.refusals import SegExportError
-from MedSAM2Lib.dicom.segment_info import Code, SegmentInfo
+from MedSAM2Lib.dicom.segment_info import UNKNOWN_VERSION, AlgorithmInfo, Code, SegmentInfo, is_one_text
 from MedSAM2Lib.volume.io.outputs import replacing
 
 _CODES = {
@@ -19,14 +19,18 @@ _CODES = {
     "region": "region",
     "region_modifier": "region_modifier",
 }
-_KEYS = {"number", "label", "rgb", "algorithm_type", "tracking_id", "tracking_uid", *_CODES}
+_KEYS = {
+    *("number", "label", "rgb", "algorithm_type", "algorithm_name", "algorithm_version"),
+    *("tracking_id", "tracking_uid", *_CODES),
+}
 
 
 def read_segment_file(path: Path | str) -> list[SegmentInfo]:
     """The segments of a file.
 
     It holds a list of ``{number, label, category, type, modifier?, region?, region_modifier?, rgb?, algorithm_type?,
-    tracking_id?, tracking_uid?}``, each code ``{scheme, value, meaning}``, rgb three numbers from 0 to 255.
+    algorithm_name?, algorithm_version?, tracking_id?, tracking_uid?}``, each code ``{scheme, value, meaning}``, rgb
+    three numbers from 0 to 255. The algorithm is this package where none is named.
 
     Raises SegExportError ``E_SEGMENTS_FILE`` for a file that is no such list, ``E_TERMINOLOGY`` for a bad code,
     ``E_EMPTY_LABEL`` for a segment without a label.
@@ -59,6 +63,8 @@ def _plain(place: int, segment: SegmentInfo) -> dict[str, Any]:
         **{key: code and asdict(code) for key, code in codes.items()},
         "rgb": segment.rgb,
         "algorithm_type": segment.algorithm_type,
+        "algorithm_name": segment.algorithm and segment.algorithm.name,
+        "algorithm_version": segment.algorithm and segment.algorithm.version,
         "tracking_id": segment.tracking_id,
         "tracking_uid": segment.tracking_uid,
     }
@@ -84,6 +90,7 @@ def segment_from_plain(plain: Mapping[str, Any], path: Path) -> SegmentInfo:
         tracking_id=plain.get("tracking_id") or None,
         tracking_uid=plain.get("tracking_uid") or None,
         number=number,
+        algorithm=_algorithm(plain, path, label),
         **codes,
     )
 
@@ -101,6 +108,13 @@ def _code(plain: Any, key: str, label: str) -> Code | None:
             label=label,
         )
     return Code(*parts)
+
+
+def _algorithm(plain: Mapping[str, Any], path: Path, label: str) -> AlgorithmInfo | None:
+    name, version = plain.get("algorithm_name") or "", plain.get("algorithm_version") or ""
+    if not (is_one_text(name) and is_one_text(version)):
+        raise _bad(path, f"the algorithm of segment '{label}' needs a name and a version of at most 64 bytes")
+    return AlgorithmInfo(name, version or UNKNOWN_VERSION) if name else None
 
 
 def _rgb(plain: Any, path: Path, label: str) -> tuple[int, int, int] | None:

@@ -32,6 +32,7 @@ DESCRIBED = [
 DESCRIBED.append(
     {"number": 3, "label": "Rest", "algorithm_type": "MANUAL", "tracking_id": "r", "tracking_uid": "1.2.9"}
 )
+DESCRIBED[1].update(algorithm_type="AUTOMATIC", algorithm_name="Other", algorithm_version="7")
 
 
 @pytest.fixture
@@ -82,6 +83,8 @@ def test_a_mask_goes_out_and_comes_back_with_its_descriptions(
     kept = read_segment_file(described)
     assert [one.tracking_uid for one in kept][2] == "1.2.9"
     assert kept[0].rgb == (10, 100, 200)
+    assert [one.algorithm and one.algorithm.name for one in kept] == ["MedSAM2Slicer", "Other", None]
+    assert kept[1].algorithm is not None and kept[1].algorithm.version == "7"
 
     assert dicom_seg("check", out, "--source", source) == 0
     assert "FAIL" not in capsys.readouterr().out
@@ -204,6 +207,7 @@ def test_a_kind_that_is_asked_for_is_kept_when_it_is_compact(
         ('[{"number": 1, "label": 5}]', "E_SEGMENTS_FILE", "no text"),
         ('[{"number": 1}]', "E_EMPTY_LABEL", "Segment 1"),
         ('[{"number": 1, "label": "a\\ud800"}]', "E_SEGMENTS_FILE", "surrogates"),
+        ('[{"number": 1, "label": "a", "algorithm_name": 5}]', "E_SEGMENTS_FILE", "algorithm of segment 'a'"),
         ('[{"number": 1, "label": "a", "tracking_uid": 12}]', "E_TRACKING", "UID of segment 'a'"),
         ('[{"number": 1, "label": "a", "type": {"value": "1", "scheme": "SCT"}}]', "E_TERMINOLOGY", "type of segment"),
     ],
