@@ -11,10 +11,12 @@ from MedSAM2Lib.commands.dicom_seg_mask import MaskFile, read_mask_file, write_i
 from MedSAM2Lib.commands.outputs import check_places
 from MedSAM2Lib.dicom import (
     ExportResult,
+    ImportedSegmentation,
     SegExportError,
     SegmentInfo,
     SegWarning,
     SourceGrid,
+    SourceSeries,
     affine_lps_from,
     check_dependencies,
     check_dicom_seg,
@@ -106,22 +108,33 @@ def run_import(options: argparse.Namespace) -> int:
     check_dependencies()
     path = seg_file_in(options.file)
     check_places([place for place in (options.out, options.segments) if place is not None], [path])
-    imported = import_dicom_seg(path, None if options.grid is None else grid_from(options.grid))
+    images = read_source(options.grid) if options.grid is not None and options.grid.is_dir() else None
+    if images is not None:
+        grid = check_source(images)
+    else:
+        grid = None if options.grid is None else _grid_of_volume(options.grid)
+    imported = import_dicom_seg(path, grid)
     write_imported(options.out, imported)
     if options.segments is not None:
         write_segment_file(options.segments, imported.segments)
-    tell_warnings(imported.warnings)
+    tell_warnings([*imported.warnings, *_of_other_images(imported, images)])
     names = ", ".join(f"{one.number} {one.label}" for one in imported.segments)
     print(f"{options.out}: {'x'.join(map(str, imported.layers[0].shape))} voxels; {names}")
     return 0
 
 
-def grid_from(path: Path) -> SourceGrid | None:
-    """The grid of a DICOM folder, or of a volume file; None for a planar image."""
-    if path.is_dir():
-        return check_source(read_source(path))
+def _grid_of_volume(path: Path) -> SourceGrid:
     volume = read_volume(path)
     return SourceGrid(affine_lps_from(volume.ijk_to_world), volume.shape)
+
+
+def _of_other_images(imported: ImportedSegmentation, images: SourceSeries | None) -> list[SegWarning]:
+    if images is None or not imported.source_uids:
+        return []
+    if {str(one.SOPInstanceUID) for one in images.datasets} & set(imported.source_uids):
+        return []
+    sentence = "The file refers to other images than those of the grid: see that it fits."
+    return [SegWarning("W_OTHER_SERIES", sentence)]
 
 
 def run_check(options: argparse.Namespace) -> int:

@@ -90,6 +90,19 @@ def test_a_mask_goes_out_and_comes_back_with_its_descriptions(
     assert "FAIL" not in capsys.readouterr().out
 
 
+def test_a_grid_of_other_images_is_told(
+    source: Path, segments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask, out = written_mask(tmp_path / "mask.nrrd", blobs()), tmp_path / "seg"
+    assert dicom_seg("export", mask, "--source", source, "--segments", segments, "--out", out) == 0
+    other = saved(series(SeriesInstanceUID="1.2.8"), tmp_path / "other")
+    warning = "W_OTHER_SERIES: The file refers to other images than those of the grid: see that it fits.\n"
+    for grid, told in ((source, ""), (mask, ""), (other, warning)):
+        capsys.readouterr()
+        assert dicom_seg("import", out, "--grid", grid, "--out", tmp_path / "again.nrrd") == 0
+        assert capsys.readouterr().err == told
+
+
 def test_overlapping_segments_of_a_segmentation_file_keep_their_names(source: Path, tmp_path: Path) -> None:
     masks = [blobs() == 1, np.roll(blobs() == 1, 3, 2), blobs() == 2]
     mask = written_mask(tmp_path / "mask.seg.nrrd", masks, ["liver", "liver tumor", "rt kidney"])
