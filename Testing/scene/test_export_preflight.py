@@ -231,7 +231,7 @@ def test_broken_codes_without_a_suggestion_become_tissue(ground: Ground) -> None
 def test_empty_segments_are_left_out_and_a_segmentation_without_any_voxel_is_refused(ground: Ground) -> None:
     ground.segmentation.GetSegmentation().AddEmptySegment("nothing", "nothing")
     line = ground.one()
-    assert (line.code, line.state) == ("W_EMPTY_SEGMENT", "warning")
+    assert (line.code, line.state) == ("W_EMPTY_SEGMENTS", "warning")
     assert "nothing" in line.sentence
     assert [info.label for info in prepare(ground.subject).segments] == ["liver", "spleen", "kidney"]
     empty = create_segmentation(ground.core.scene, ground.volume, "empty")

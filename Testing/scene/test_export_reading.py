@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from MedSAM2SlicerLib.export.exporting import keep_identities, prepare
 from MedSAM2SlicerLib.export.hierarchy import put_under_study
+from MedSAM2SlicerLib.export.preflight import preflight
 from MedSAM2SlicerLib.export.reading import read_dicom_seg
 from MedSAM2SlicerLib.export.terms import Terms, read_terms, write_terms
 from MedSAM2SlicerLib.scene.grids import check_segmentation
@@ -27,6 +28,7 @@ from MedSAM2SlicerLib.scene.segments import segment_ids, segment_mask
 from MedSAM2Lib.dicom import Code, SegExportError
 from MedSAM2Lib.types import BoolArray
 from SlicerHost.scene import Core
+from Testing.engine.dicom_ground import flat, saved
 from Testing.scene.dicom_ground import (
     SHAPE,
     add_segments,
@@ -41,6 +43,7 @@ from Testing.scene.dicom_ground import (
 from Testing.scene.ground import OBLIQUE, add_transform, add_volume, block
 from Testing.scene.session_ground import MIDDLE, ORGAN, bench_on, fill
 
+FLAT_SHAPE = (1, *SHAPE[1:])
 TAGS = (ALGORITHM_TYPE, TRACKING_ID, TRACKING_UID)
 
 
@@ -160,3 +163,21 @@ def test_what_was_exported_stands_under_the_study_of_its_volume(core: Core, volu
     hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
     assert put_under_study(segmentation, volume)
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(segmentation)) == study
+
+
+def test_the_mask_of_one_flat_image_goes_out_and_comes_back_onto_that_image_only(
+    core: Core, volume: Any, tmp_path: Path
+) -> None:
+    picture = add_volume(core.scene, FLAT_SHAPE, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    mask = block(FLAT_SHAPE, slice(0, 1), slice(3, 20), slice(5, 11))
+    before, _ = add_segments(picture, [mask], ["liver"])
+    folder = saved([flat(Rows=FLAT_SHAPE[1], Columns=FLAT_SHAPE[2])], tmp_path / "picture")
+    path = prepare(subject_of(picture, before, folder)).run(tmp_path / "out").path
+    assert np.array_equal(masks_of(read_dicom_seg(path, picture).node, picture)[0], mask)
+    elsewhere, _ = add_segments(volume, blocks(SHAPE), ["a", "b", "c"])
+    assert preflight(subject_of(volume, elsewhere, folder))[0].code == "E_NO_FOR"
+    count = core.scene.GetNumberOfNodes()
+    with pytest.raises(SegExportError, match="one flat image") as refusal:
+        read_dicom_seg(path, volume)
+    assert refusal.value.code == "E_GRID"
+    assert core.scene.GetNumberOfNodes() == count

@@ -104,9 +104,24 @@ def _source(subject: Subject, readable: bool) -> tuple[Line, SourceSeries | None
         if not readable:
             return good("source", "The images of the series were found."), None, None
         series, grid = subject.reader.read(files)
+        if grid is None:
+            _check_flat(subject, series)
     except SegExportError as error:
         return failing("source", error, "choose folder"), None, None
     return good("source", "{count} images of the series were found.", count=len(series.datasets)), series, grid
+
+
+def _check_flat(subject: Subject, series: SourceSeries) -> None:
+    """Raises SegExportError ``E_NO_FOR`` unless the volume is the one flat image of the series."""
+    if volume_shape(subject.volume) != (1, *series.shape):
+        raise SegExportError(
+            "E_NO_FOR",
+            "The source is a flat image of {rows} rows and {columns} columns without a place in the patient, and "
+            "{name} is another: choose the folder of the series that it was loaded from.",
+            rows=series.shape[0],
+            columns=series.shape[1],
+            name=subject.volume.GetName(),
+        )
 
 
 def _geometry(subject: Subject) -> tuple[Line, list[Counted] | None]:
@@ -213,7 +228,7 @@ def _empty(subject: Subject, segments: Sequence[Counted]) -> Line:
         )
     if empty:
         template = "Without a voxel, left out of the file: {names}."
-        return note("empty segments", "W_EMPTY_SEGMENT", None, template, names=listed(empty))
+        return note("empty segments", "W_EMPTY_SEGMENTS", None, template, names=listed(empty))
     return good("empty segments", "Every segment has voxels.")
 
 
