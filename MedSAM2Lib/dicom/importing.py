@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.grid import Affine, SourceGrid
-from MedSAM2Lib.dicom.label_layers import packed
+from MedSAM2Lib.dicom.label_layers import counts_of, packed
 from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
 from MedSAM2Lib.dicom.segment_info import SegmentInfo
@@ -64,7 +64,8 @@ def import_dicom_seg(path: Path | str, grid: SourceGrid | None = None) -> Import
             "E_IO", "{path} cannot be read ({reason}): check the path.", path=path, reason=error.strerror or error
         ) from error
     frames = file.frames()
-    segments = tuple(segment_from(item) for item in file.dataset.SegmentSequence if int(item.SegmentNumber))
+    numbers = file.numbers
+    segments = tuple(segment_from(item) for item in file.dataset.SegmentSequence if int(item.SegmentNumber) in numbers)
     affine: Affine | None
     warnings: tuple[SegWarning, ...] = ()
     if any(frame.matrix is None for frame in frames):
@@ -82,6 +83,7 @@ def import_dicom_seg(path: Path | str, grid: SourceGrid | None = None) -> Import
         layers, lost = place(file, frames, affine, shape)
         if lost:
             warnings = (SegWarning("W_OUTSIDE_GRID", f"{lost} marked voxels lie outside the grid and were left out."),)
+    _check_described(file, frames, layers)
     return ImportedSegmentation(
         layers=layers,
         segments=segments,
@@ -90,6 +92,19 @@ def import_dicom_seg(path: Path | str, grid: SourceGrid | None = None) -> Import
         source_uids=_source_uids(file),
         warnings=warnings,
     )
+
+
+def _check_described(file: SegFile, frames: list[SegFrame], layers: list[NDArray]) -> None:
+    """Raises SegExportError ``E_NOT_SEG`` where voxels are of a segment that the file does not describe."""
+    found = set(counts_of(layers[0])) if file.is_label_map else {frame.segment or 0 for frame in frames}
+    strange = sorted(found - file.numbers)
+    if strange:
+        raise SegExportError(
+            "E_NOT_SEG",
+            "The DICOM-SEG is damaged: it marks voxels as segment {number}, which it does not describe: export it "
+            "again.",
+            number=strange[0],
+        )
 
 
 def _flat(file: SegFile, frames: list[SegFrame]) -> list[NDArray]:

@@ -43,7 +43,7 @@ def place(file: SegFile, frames: Sequence[SegFrame], affine: Affine, shape: Sequ
     Raises SegExportError ``E_GRID`` where voxels of the file do not fall onto voxels of the grid.
     """
     most = max(int(item.SegmentNumber) for item in file.dataset.SegmentSequence)
-    kind = np.uint8 if most < 256 else np.uint16
+    kind = np.uint8 if most < 256 and file.dataset.BitsAllocated <= 8 else np.uint16
     inverse = np.linalg.inv(affine)
     layers: list[NDArray] = []
     lost = 0

@@ -67,6 +67,16 @@ class SegFile:
         return str(self.dataset.SegmentationType) == "LABELMAP"
 
     @property
+    def background(self) -> int:
+        """What a label map holds where no segment is, mostly 0."""
+        return int(self.dataset.get("PixelPaddingValue") or 0) if self.is_label_map else 0
+
+    @property
+    def numbers(self) -> set[int]:
+        """The numbers of the segments that are described, without the background."""
+        return {int(item.SegmentNumber) for item in self.dataset.SegmentSequence} - {0, self.background}
+
+    @property
     def shape(self) -> tuple[int, int]:
         return int(self.dataset.Rows), int(self.dataset.Columns)
 
@@ -88,7 +98,7 @@ class SegFile:
             pixels = np.frombuffer(dataset.PixelData, kind, size, start).reshape(self.shape)
         if str(dataset.SegmentationType) == "FRACTIONAL":
             return np.asarray(2 * pixels.astype(np.uint32) >= int(dataset.MaximumFractionalValue))
-        return pixels
+        return np.where(pixels == self.background, 0, pixels) if self.background else pixels
 
     def _decompressed(self) -> NDArray:
         if self._decoded is None:

@@ -343,3 +343,17 @@ def test_a_flat_image_goes_onto_a_grid_of_its_size_and_no_other(tmp_path: Path) 
     with pytest.raises(SegExportError, match="one flat image of 40 rows and 48 columns") as caught:
         import_dicom_seg(path, SourceGrid(affine_of(), SHAPE))
     assert caught.value.code == "E_GRID"
+
+
+def test_the_background_of_a_label_map_may_have_any_number(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(
+        export_dicom_seg(series(), blobs(), affine_of(), SEGMENTS, tmp_path, kind="LABELMAP").path
+    )
+    pixels = dataset.pixel_array.copy()
+    pixels[pixels == 0] = 255
+    dataset.PixelData, dataset.PixelPaddingValue = pixels.tobytes(), 255
+    dataset.SegmentSequence[0].SegmentNumber = 255
+    dataset.save_as(tmp_path / "other.dcm")
+    read = import_dicom_seg(tmp_path / "other.dcm", SourceGrid(affine_of(), SHAPE))
+    assert [one.label for one in read.segments] == [one.label for one in SEGMENTS]
+    assert np.array_equal(read.layers[0], blobs())

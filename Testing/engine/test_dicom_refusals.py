@@ -304,6 +304,14 @@ def test_a_damaged_dicom_seg_is_refused_with_what_it_lacks(tmp_path: Path) -> No
         delattr(dataset, name)
         dataset.save_as(tmp_path / f"{name}.dcm")
         cases.append((tmp_path / f"{name}.dcm", name))
+    dataset = pydicom.dcmread(path)
+    del dataset.SegmentSequence[2]
+    dataset.save_as(tmp_path / "two.dcm")
+    map_path = export(tmp_path, kind="LABELMAP").path
+    dataset = pydicom.dcmread(map_path)
+    del dataset.SegmentSequence[3]
+    dataset.save_as(tmp_path / "two_of_map.dcm")
+    cases += [(tmp_path / "two.dcm", "segment 3"), (tmp_path / "two_of_map.dcm", "segment 3")]
     for file, told in cases:
         with pytest.raises(SegExportError) as caught:
             import_dicom_seg(file)
