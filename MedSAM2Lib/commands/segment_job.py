@@ -48,9 +48,11 @@ def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> Segm
 
 
 def input_files(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> list[Path]:
-    """Every file that a run reads: the volume, mask prompts, and the model where it is a file."""
+    """Every file that a run reads: the volume, mask prompts, the model where it is a file, and --segments."""
     assert settings.volume is not None
-    return [settings.volume, Path(settings.model), *(mask_file(one.text)[0] for one in written if one.kind == "mask")]
+    described = [] if settings.segments is None else [settings.segments]
+    masks = [mask_file(one.text)[0] for one in written if one.kind == "mask"]
+    return [settings.volume, Path(settings.model), *masks, *described]
 
 
 def read_case(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> tuple[Volume, list[NamedObject]]:

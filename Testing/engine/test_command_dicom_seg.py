@@ -258,13 +258,16 @@ def test_segment_writes_the_object_as_dicom_seg_beside_its_mask(
     assert (item.SegmentLabel, item.SegmentAlgorithmType) == ("liver", "SEMIAUTOMATIC")
     assert item.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Liver"
 
-    other = tmp_path / "other.nrrd"
+    other, described = tmp_path / "other.nrrd", tmp_path / "described.json"
+    described.write_text("[]")
     for volume_file, more, told in (
         (mask, (), "no DICOM series"),
         (tmp_path / "ct", ("--segments", str(tmp_path / "nothing.json")), "nothing.json"),
+        (tmp_path / "ct", ("--segments", str(described), "--report", str(described)), "would be lost"),
     ):
         asked = ["segment", str(volume_file), *prompt, "--out", str(other), "--dicom-seg", str(tmp_path / "no"), *more]
         assert main(asked) == 2
         assert told in capsys.readouterr().err
+    assert described.read_text() == "[]"
     assert not other.exists()
     assert not (tmp_path / "no").exists()
