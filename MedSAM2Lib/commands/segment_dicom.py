@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from MedSAM2Lib.dicom import (
 from MedSAM2Lib.dicom.files import check_target
 from MedSAM2Lib.dicom.source import SourceSeries
 from MedSAM2Lib.volume.io.dicom_files import choose_series, list_dicom_series, read_header
+from MedSAM2Lib.volume.io.masks import SEGMENTATION_SUFFIX
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,28 @@ def write_dicom_seg(done: Segmentation, target: DicomSegTarget) -> None:
     """Writes the objects of a finished run and says where. Raises SegExportError."""
     affine = affine_lps_from(done.volume.ijk_to_world)
     tell(export_dicom_seg(target.source, done.labels, affine, target.segments, target.folder))
+
+
+def how_to_export(settings: SegmentSettings, target: DicomSegTarget) -> str:
+    """The command that writes the mask of a run cut short, which nobody should take for a whole one unseen."""
+    words: list[object] = [
+        "medsam2",
+        "dicom-seg",
+        "export",
+        settings.out,
+        "--source",
+        settings.volume,
+        "--out",
+        target.folder,
+    ]
+    if settings.series is not None:
+        words += ["--series", target.source.first.SeriesInstanceUID]
+    if settings.segments is not None:
+        words += ["--segments", settings.segments]
+    command = " ".join(shlex.quote(str(word)) for word in words)
+    if settings.segments is None and not settings.out.name.lower().endswith(SEGMENTATION_SUFFIX):
+        command += " --segments FILE.json"
+    return f"no DICOM-SEG was written of the interrupted run; to write one of what was kept: {command}"
 
 
 def described(names: Sequence[str], file: Path | None) -> list[SegmentInfo]:

@@ -14,7 +14,7 @@ from MedSAM2Lib.commands.notices import notices_of
 from MedSAM2Lib.commands.outputs import Outputs, check_outputs, write_outputs
 from MedSAM2Lib.commands.prompt_options import NamedObject, WrittenPrompt, mask_file, objects_from
 from MedSAM2Lib.commands.report import build_report, report_text
-from MedSAM2Lib.commands.segment_dicom import dicom_seg_target, write_dicom_seg
+from MedSAM2Lib.commands.segment_dicom import dicom_seg_target, how_to_export, write_dicom_seg
 from MedSAM2Lib.commands.segmentation import ReadyModel, Segmentation, SegmentSettings
 from MedSAM2Lib.tracking.device import choose_device, telling_no_memory
 from MedSAM2Lib.tracking.engine import Sam2Engine, context_for, options_for, stop_rule_for
@@ -42,7 +42,9 @@ def run_one(settings: SegmentSettings, written: Sequence[WrittenPrompt]) -> Segm
     done = segment(volume, objects, model, settings)
     done.seconds = {"read": read_seconds, "load_model": load_seconds, **done.seconds}
     finish(done, model, settings, outputs)
-    if target is not None:
+    if target is not None and done.interrupted:
+        print(f"note: {how_to_export(settings, target)}", file=sys.stderr)
+    elif target is not None:
         write_dicom_seg(done, target)
     return done
 

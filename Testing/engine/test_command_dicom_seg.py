@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import SimpleITK as sitk
 
 from MedSAM2Lib.cli import main
 from MedSAM2Lib.dicom import affine_lps_from, ijk_to_world_from, read_segment_file
+from MedSAM2Lib.tracking.session import TrackingSession
+from MedSAM2Lib.types import PropagationRequest, SliceResult
 from MedSAM2Lib.volume.io import read_volume, write_dicom_series, write_mask
 from MedSAM2Lib.volume.io.labels import read_labels
 from MedSAM2Lib.volume.volume import Volume
@@ -271,3 +274,27 @@ def test_segment_writes_the_object_as_dicom_seg_beside_its_mask(
     assert described.read_text() == "[]"
     assert not other.exists()
     assert not (tmp_path / "no").exists()
+
+
+def test_an_interrupted_run_writes_no_dicom_seg_and_says_how_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = TrackingSession.propagate
+
+    def cut_short(session: TrackingSession, request: PropagationRequest) -> Iterator[SliceResult]:
+        yield next(iter(real(session, request)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrackingSession, "propagate", cut_short)
+    array, _ = two_organs()
+    write_dicom_series(tmp_path / "the ct", Volume.from_array(array.astype(np.int16), (1.2, 1.2, 2.0), name="ct"))
+    prompt = ("--object", "liver", "--point", "11,14,10", "--orientations", "1", "--device", "cpu")
+    mask, out = tmp_path / "mask.seg.nrrd", tmp_path / "seg"
+    asked = ["segment", str(tmp_path / "the ct"), *prompt, "--series", "1", "--out", str(mask), "--dicom-seg", str(out)]
+    assert main(asked) == 130
+    assert mask.exists()
+    assert not out.exists()
+    (line,) = (one for one in capsys.readouterr().err.splitlines() if "no DICOM-SEG was written" in one)
+    assert main(shlex.split(line[line.index("medsam2 ") :])[1:]) == 0
+    (file,) = out.iterdir()
+    assert pydicom.dcmread(file).SegmentSequence[0].SegmentLabel == "liver"
