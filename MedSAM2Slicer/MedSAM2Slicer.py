@@ -52,9 +52,11 @@ class MedSAM2SlicerWidget(ScriptedLoadableModuleWidget):
     def setup(self):
         """Called when the module is opened for the first time."""
         super().setup()
+        from MedSAM2SlicerLib.dicom_plugin import register_dicom_plugin
         from MedSAM2SlicerLib.panel.widget import MedSAM2Panel
 
         self.panel = MedSAM2Panel()
+        register_dicom_plugin(self.panel.controller.settle)
         self.layout.addWidget(self.panel.widget)
 
     def enter(self):

@@ -7,7 +7,7 @@ never takes its place unasked.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,27 @@ from MedSAM2SlicerLib.export.exporting import keep_identities, prepare
 from MedSAM2SlicerLib.export.lines import Line, ready
 from MedSAM2SlicerLib.export.preflight import Subject, preflight
 from MedSAM2SlicerLib.export.series import SeriesReader
+from MedSAM2SlicerLib.export.service import settle_first
 
 NAME = "MedSAM2SegmentationPlugin"
 TITLE = "MedSAM2 segmentation"
 CONFIDENCE = 0.9
 
+Settle = Callable[[str, bool], bool]
+"""Commits what is previewed, as ``SessionController.settle``; says whether nothing is pending any more."""
 
-def register_dicom_plugin() -> bool:
-    """Adds the exporter to Slicer's; says whether the application takes any."""
+
+def register_dicom_plugin(settle: Settle | None = None) -> bool:
+    """Adds the exporter to Slicer's; says whether the application takes any.
+
+    ``settle`` is that of the panel, once there is one; without it, an exporter that is there already stays.
+    """
     plugins = getattr(slicer.modules, "dicomPlugins", None)
     base = _base_class()
     if plugins is None or base is None:
         return False
-    plugins[NAME] = _plugin_class(base)
+    if settle is not None or NAME not in plugins:
+        plugins[NAME] = _plugin_class(base, settle or _nothing_is_previewed)
     return True
 
 
@@ -42,7 +50,11 @@ def _base_class() -> Any:
         return None
 
 
-def _plugin_class(base: Any) -> type:
+def _nothing_is_previewed(_reason: str, _wait: bool) -> bool:
+    return True
+
+
+def _plugin_class(base: Any, settle: Settle) -> type:
     class MedSAM2SegmentationPlugin(base):  # type: ignore[misc]
         """Methods are named as Slicer calls them; a base of the application's, which only that has."""
 
@@ -57,8 +69,9 @@ def _plugin_class(base: Any) -> type:
             return [_exportable(subjectHierarchyItemID, lines)] if lines and ready(lines) else []
 
         def export(self, exportables: Any) -> str:
-            """Writes into the exportables' folders; returns what went wrong, or nothing."""
+            """Commits what is previewed, and writes into the exportables' folders; returns what went wrong, if any."""
             try:
+                settle_first(settle)
                 for each in exportables:
                     _export(_subject_of(each.subjectHierarchyItemID), Path(str(each.directory)))
             except MedSAM2Error as error:

@@ -19,6 +19,7 @@ from Testing.panel.panel_ground import PanelBench
 from Testing.scene.dicom_ground import SHAPE, add_segments, blocks, read_by_highdicom, write_ct
 from Testing.scene.ground import OBLIQUE, add_transform, add_volume
 from Testing.scene.session_ground import MIDDLE, ORGAN, fill
+from Testing.scene.test_export_plugin import BasePlugin, Exportable
 
 NAMES = ["liver", "left kidney", "spleen"]
 
@@ -100,6 +101,41 @@ def test_what_is_previewed_is_put_into_its_segment_first(bench: PanelBench, tmp_
     found = read_by_highdicom(file, opened.volume)["organ"]
     assert np.array_equal(found, bench.voxels(opened.ids[0])) and not np.array_equal(found, before)
     assert np.array_equal(found | preview, found)
+    assert "before the DICOM-SEG was written" in bench.line
+
+
+@pytest.fixture
+def dicom_plugins(host: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Slicer's exporters, of which there are none yet."""
+    library = types.ModuleType("DICOMLib")
+    library.DICOMPlugin = BasePlugin  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "DICOMLib", library)
+    monkeypatch.setattr(slicer.modules, "dicomPlugins", {}, raising=False)
+    monkeypatch.setattr(slicer, "qSlicerDICOMExportable", Exportable, raising=False)
+    return slicer.modules.dicomPlugins
+
+
+def test_what_is_previewed_is_put_into_its_segment_before_slicers_own_dialog_writes_it(
+    dicom_plugins: dict[str, Any], bench: PanelBench, tmp_path: Path
+) -> None:
+    from MedSAM2SlicerLib import dicom_plugin
+
+    opened = Opened(bench, write_ct(tmp_path / "ct", shape=ORGAN.shape), ["organ"])
+    fill(opened.volume, ORGAN)
+    bench.panel.selection.choose_segment(opened.ids[0])
+    bench.rest()
+    bench.click(MIDDLE)
+    preview = bench.preview()
+    assert dicom_plugin.register_dicom_plugin()  # at the end of the start, when a panel may be there already
+    exportable = Exportable()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    exportable.subjectHierarchyItemID = hierarchy.GetItemByDataNode(opened.segmentation)
+    exportable.directory = str(tmp_path / "out")
+    assert dicom_plugins[dicom_plugin.NAME]().export([exportable]) == ""
+    (file,) = (tmp_path / "out").iterdir()
+    found = read_by_highdicom(file, opened.volume)["organ"]
+    assert preview.any() and np.array_equal(found | preview, found)
+    assert np.array_equal(found, bench.voxels(opened.ids[0]))
     assert "before the DICOM-SEG was written" in bench.line
 
 

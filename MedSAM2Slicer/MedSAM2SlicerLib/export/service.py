@@ -95,10 +95,7 @@ class DicomSeg:
 
     def settle(self) -> None:
         """Puts what is previewed into the segment. Raises InputError ``E_STILL_BUSY``."""
-        if not self._settle("before the DICOM-SEG was written", True):
-            raise InputError(
-                "E_STILL_BUSY", "The engine is still at work: press Esc, and try again when it has stopped."
-            )
+        settle_first(self._settle)
 
     def prepare(self) -> ExportJob:
         """Takes what is needed out of the scene. Raises as ``exporting.prepare``."""
@@ -125,6 +122,12 @@ class DicomSeg:
         chosen = self._chosen()
         folder = self._folders.get(chosen.volume.GetID()) if is_alive(chosen.volume) else None
         return Subject(chosen.volume, chosen.segmentation, self._reader, folder)
+
+
+def settle_first(settle: Callable[[str, bool], bool]) -> None:
+    """Puts what is previewed into the segment before it is written. Raises InputError ``E_STILL_BUSY``."""
+    if not settle("before the DICOM-SEG was written", True):
+        raise InputError("E_STILL_BUSY", "The engine is still at work: press Esc, and try again when it has stopped.")
 
 
 def _stamps(volume_node: Any, segmentation_node: Any) -> tuple[int, ...]:
