@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from MedSAM2Lib import __version__
@@ -91,8 +91,8 @@ class SegmentInfo:
 def check_segments(segments: Sequence[SegmentInfo], algorithm: AlgorithmInfo) -> None:
     """Raises SegExportError for a segment or an algorithm that no valid file can hold.
 
-    ``E_TOO_MANY``, ``E_EMPTY_LABEL``, ``E_TERMINOLOGY``, ``E_ALGORITHM``, ``E_TRACKING``, ``E_UNDESCRIBED_LABEL`` for
-    two segments of one number.
+    ``E_TOO_MANY``, ``E_EMPTY_LABEL``, ``E_TERMINOLOGY``, ``E_ALGORITHM``, ``E_TRACKING`` (also for two
+    segments of one tracking UID), ``E_UNDESCRIBED_LABEL`` for two segments of one number.
     """
     if len(segments) > MOST_SEGMENTS:
         raise SegExportError(
@@ -101,6 +101,7 @@ def check_segments(segments: Sequence[SegmentInfo], algorithm: AlgorithmInfo) ->
             count=len(segments),
             most=MOST_SEGMENTS,
         )
+    identities: set[str] = set()
     for number, segment in zip(numbers_of(segments), segments):
         if not any(letter.isprintable() and not letter.isspace() for letter in segment.label):
             raise SegExportError(
@@ -109,6 +110,21 @@ def check_segments(segments: Sequence[SegmentInfo], algorithm: AlgorithmInfo) ->
         _check_codes(segment)
         _check_algorithm(segment, segment.algorithm or algorithm)
         _check_tracking(segment)
+        if segment.tracking_uid in identities:
+            raise _tracking(segment, "UID", "is that of another segment, and each needs its own")
+        if segment.tracking_uid is not None:
+            identities.add(segment.tracking_uid)
+
+
+def own_identities(segments: Sequence[SegmentInfo]) -> list[SegmentInfo]:
+    """The same, but no tracking identity where an earlier segment has it, as a copy does: it will get a new one."""
+    done: list[SegmentInfo] = []
+    seen: set[str] = set()
+    for segment in segments:
+        copied = segment.tracking_uid is not None and segment.tracking_uid in seen
+        done.append(replace(segment, tracking_id=None, tracking_uid=None) if copied else segment)
+        seen.add(segment.tracking_uid or "")
+    return done
 
 
 def is_uid(text: object) -> bool:

@@ -22,6 +22,7 @@ Source = Union[Path, Sequence[Path], "Sequence[Dataset]"]
 
 _PIXEL_GROUP = 0x7FE00000
 _NO_IMAGES = {"SEG", "SR", "PR", "KO", "REG", "RTSTRUCT", "RTPLAN", "RTDOSE", "DOC", "RWV", "FID"}
+_OF_IMAGES = ("Rows", "Columns", "PhotometricInterpretation", "ImagePositionPatient")
 _UID_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _TYPE_2 = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
@@ -79,11 +80,12 @@ def read_source(source: Source, series: str | None = None) -> SourceSeries:
     """The headers of the source images; the datasets and files themselves are left as they are.
 
     Args:
-        source: a folder (other files in it are passed over), paths, or datasets of one series, in any order.
+        source: a folder (other files in it are passed over), paths, or datasets of one series, in any order. One slice
+            as a ``Path`` stands for all of its series in its folder.
         series: SeriesInstanceUID to take where there are several.
 
-    Raises SegExportError ``E_NO_SOURCE`` where there is no image, ``E_SOURCE_HEADER`` for a date, time or sex that
-    DICOM does not know, and what ``check_identity`` raises.
+    Raises SegExportError ``E_NO_SOURCE`` where there is no image, ``E_SOURCE_HEADER`` for an image without size
+    and a date, time or sex that DICOM does not know, and what ``check_identity`` raises.
     """
     with quiet():
         datasets = [one for one in _headers(source) if series is None or one.get("SeriesInstanceUID") == series]
@@ -95,6 +97,9 @@ def read_source(source: Source, series: str | None = None) -> SourceSeries:
             place=source if isinstance(source, Path) else "what was given",
         )
     check_identity(datasets)
+    if isinstance(source, Path) and not source.is_dir() and _kind(datasets) == "slices":
+        return read_source(source.parent, str(datasets[0].SeriesInstanceUID))
+    _check_sizes(datasets)
     with quiet():
         for dataset in datasets:
             _complete(dataset)
@@ -148,8 +153,12 @@ def _headers(source: Source) -> Iterable[Dataset]:
         source = sorted(source.iterdir()) if source.is_dir() else [source]
     for one in source:
         header = _copied(one) if isinstance(one, Dataset) else _read(one)
-        if header is not None and "Rows" in header and header.get("Modality") not in _NO_IMAGES:
+        if header is not None and header.get("Modality") not in _NO_IMAGES and _is_image(header):
             yield header
+
+
+def _is_image(header: Dataset) -> bool:
+    return any(name in header for name in _OF_IMAGES)
 
 
 def _copied(dataset: Dataset) -> Dataset:
@@ -181,6 +190,19 @@ def _complete(dataset: Dataset) -> None:
     for name in _TYPE_2:
         if name not in dataset:
             setattr(dataset, name, "")
+
+
+def _check_sizes(datasets: Sequence[Dataset]) -> None:
+    for name in ("Rows", "Columns"):
+        missing = sum(not one.get(name) for one in datasets)
+        if missing:
+            raise SegExportError(
+                "E_SOURCE_HEADER",
+                "{name} is missing in {missing} of {count} source images: take these away, or use the original images.",
+                name=name,
+                missing=missing,
+                count=len(datasets),
+            )
 
 
 def _check_values(first: Dataset) -> None:
