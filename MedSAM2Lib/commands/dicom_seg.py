@@ -18,7 +18,8 @@ algorithm_version, tracking_id, tracking_uid
     "type": {"scheme": "SCT", "value": "64033007", "meaning": "Kidney"},
     "modifier": {"scheme": "SCT", "value": "7771000", "meaning": "Left"}}]
   number is the label of its voxels in the mask; of a .seg.nrrd whose layers use a label twice, its place in the file.
-  Without --segments the names of a .seg.nrrd are taken, with codes where the offline table knows the name.
+  Without --segments the names, codes, colours and identities of a .seg.nrrd are taken; where it says no more than
+  tissue, the codes that the offline table knows for the name.
 
 written: FOLDER/<SOPInstanceUID>.dcm, read back and compared voxel by voxel before it gets that name. A tracking
 identity is made for each segment that has none; `import --segments FILE.json` keeps it for the next export.

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from MedSAM2Lib.commands.dicom_seg_mask import MaskFile, read_mask_file, write_imported
+from MedSAM2Lib.commands.dicom_seg_mask import MaskFile, keeps_names, read_mask_file, write_imported
 from MedSAM2Lib.commands.outputs import check_places
 from MedSAM2Lib.dicom import (
     ExportResult,
     ImportedSegmentation,
     SegExportError,
-    SegmentInfo,
     SegWarning,
     SourceGrid,
     SourceSeries,
@@ -25,7 +24,6 @@ from MedSAM2Lib.dicom import (
     import_dicom_seg,
     read_segment_file,
     read_source,
-    suggest,
     write_segment_file,
 )
 from MedSAM2Lib.dicom.grid import Affine
@@ -45,7 +43,7 @@ def run_export(options: argparse.Namespace) -> int:
         source,
         mask.layers,
         _affine_of(mask, grid),
-        segments if segments is not None else described_by_names(mask.names),
+        mask.segments if segments is None else segments,
         options.out,
         kind="LABELMAP" if options.kind == "labelmap" else "BINARY",
         compression="deflate" if options.compact else "none",
@@ -58,28 +56,6 @@ def run_export(options: argparse.Namespace) -> int:
     )
     tell(result)
     return 0
-
-
-def described_by_names(names: Sequence[str]) -> list[SegmentInfo]:
-    """Segments 1, 2, ... by their names alone, with the codes that the table suggests for them."""
-    return [described_by_name(name, number) for number, name in enumerate(names, start=1)]
-
-
-def described_by_name(name: str, number: int) -> SegmentInfo:
-    """A segment with the codes and colour that the table suggests for its name, or none."""
-    entry = suggest(name)
-    if entry is None:
-        return SegmentInfo(name, number=number)
-    return SegmentInfo(
-        label=name,
-        category=entry.category,
-        type=entry.type,
-        type_modifier=entry.type_modifier,
-        region=entry.region,
-        region_modifier=entry.region_modifier,
-        rgb=entry.rgb,
-        number=number,
-    )
 
 
 def tell(result: ExportResult) -> None:
@@ -117,6 +93,9 @@ def run_import(options: argparse.Namespace) -> int:
     write_imported(options.out, imported)
     if options.segments is not None:
         write_segment_file(options.segments, imported.segments)
+    elif not keeps_names(options.out):
+        note = "names, codes and colours are not kept: write a .seg.nrrd, or add --segments FILE.json, to keep them"
+        print(f"note: {note}", file=sys.stderr)
     tell_warnings([*imported.warnings, *_of_other_images(imported, images)])
     names = ", ".join(f"{one.number} {one.label}" for one in imported.segments)
     print(f"{options.out}: {'x'.join(map(str, imported.layers[0].shape))} voxels; {names}")

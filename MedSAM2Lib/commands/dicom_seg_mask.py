@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from MedSAM2Lib.dicom import Code, ImportedSegmentation, SegExportError, SegmentInfo, ijk_to_world_from
+from MedSAM2Lib.commands.dicom_seg_tags import described_by_header, tags_of
+from MedSAM2Lib.dicom import ImportedSegmentation, SegExportError, SegmentInfo, ijk_to_world_from
 from MedSAM2Lib.errors import InputError, VolumeError
 from MedSAM2Lib.volume.io import MASK_SUFFIXES, replacing, write_mask
 from MedSAM2Lib.volume.io.images import check_file
@@ -18,24 +19,26 @@ from MedSAM2Lib.volume.io.segmentation_nrrd import Layers, distinct_color, write
 from MedSAM2Lib.volume.volume import Volume
 
 _SUFFIX = ".seg.nrrd"
-_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-_REGIONS = "Anatomic codes - DICOM master list"
 
 
 @dataclass(frozen=True, eq=False)
 class MaskFile:
-    """Label maps ``[k, j, i]``, each number in one of them; the names of numbers 1, 2, ... where the file names them.
+    """Label maps ``[k, j, i]``, each number in one of them; what the file says of numbers 1, 2, ... where it does.
 
     ``grid`` is None where the file says nothing of its place.
     """
 
     layers: list[NDArray]
-    names: list[str]
+    segments: list[SegmentInfo]
     grid: Volume | None
 
 
 def read_mask_file(path: Path) -> MaskFile:
-    """A mask file. Raises VolumeError for a bad one, SegExportError ``E_MASK_TYPE`` where it holds no whole numbers."""
+    """A mask file. Raises VolumeError for a bad one, SegExportError ``E_MASK_TYPE`` for a folder, and for fractions."""
+    if path.is_dir():
+        raise SegExportError(
+            "E_MASK_TYPE", "{path} is a folder, and a mask file is needed: give a label map or .seg.nrrd.", path=path
+        )
     check_file(path)
     try:
         read = read_labels(path)
@@ -53,14 +56,19 @@ def read_mask_file(path: Path) -> MaskFile:
     return _numbered(read, read.segments)
 
 
+def keeps_names(path: Path) -> bool:
+    """Whether a mask file of this name holds more than numbers."""
+    return path.name.lower().endswith(_SUFFIX)
+
+
 def write_imported(path: Path, imported: ImportedSegmentation) -> None:
-    """A DICOM-SEG's segments as a mask file: names, colours and codes are kept in ``.seg.nrrd``.
+    """A DICOM-SEG's segments as a mask file: names, colours, codes and identities are kept in ``.seg.nrrd``.
 
     Raises InputError for another suffix, and for overlapping segments in a label map; OutputError.
     """
     matrix = np.eye(4) if imported.affine_lps is None else ijk_to_world_from(imported.affine_lps)
     volume = Volume(imported.layers[0], matrix, path.name)
-    if not path.name.lower().endswith(_SUFFIX):
+    if not keeps_names(path):
         if len(imported.layers) > 1 and path.name.lower().endswith(MASK_SUFFIXES):
             raise InputError("E_MASK_OVERLAP", "Segments overlap: write {path} as .seg.nrrd.", path=path)
         write_mask(path, imported.layers[0], volume)
@@ -73,20 +81,20 @@ def write_imported(path: Path, imported: ImportedSegmentation) -> None:
             volume,
             [one.label for one in imported.segments],
             [_color(one) for one in imported.segments],
-            [_terminology(one) for one in imported.segments],
+            [tags_of(one) for one in imported.segments],
         )
 
 
 def _numbered(read: LabelFile, segments: Sequence[Segment]) -> MaskFile:
     """The file's own labels where each is used once and they run from 1, else the places of its segments."""
-    names = [one.name for one in segments]
+    described = described_by_header(segments)
     if [one.value for one in segments] == list(range(1, len(segments) + 1)):
-        return MaskFile(read.layers, names, read.grid)
+        return MaskFile(read.layers, described, read.grid)
     kind = np.uint8 if len(segments) < 256 else np.uint16
     layers = [np.zeros(layer.shape, dtype=kind) for layer in read.layers]
     for number, one in enumerate(segments, start=1):
         layers[one.layer][read.layers[one.layer] == one.value] = number
-    return MaskFile(layers, names, read.grid)
+    return MaskFile(layers, described, read.grid)
 
 
 def _layer_of(imported: ImportedSegmentation, segment: SegmentInfo) -> int:
@@ -98,15 +106,3 @@ def _color(segment: SegmentInfo) -> tuple[float, float, float]:
         return distinct_color((segment.number or 1) - 1)
     red, green, blue = (part / 255 for part in segment.rgb)
     return red, green, blue
-
-
-def _terminology(segment: SegmentInfo) -> str:
-    """3D Slicer's TerminologyEntry: context, category, type and modifier, context, region and modifier."""
-    first = [segment.category, segment.type, segment.type_modifier]
-    return "~".join(
-        [_CONTEXT, *map(_triple, first), _REGIONS, _triple(segment.region), _triple(segment.region_modifier)]
-    )
-
-
-def _triple(code: Code | None) -> str:
-    return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"

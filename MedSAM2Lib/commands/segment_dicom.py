@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from MedSAM2Lib.commands.dicom_seg_job import described_by_name, tell
+from MedSAM2Lib.commands.dicom_seg_job import tell
+from MedSAM2Lib.commands.dicom_seg_tags import described_by_name
 from MedSAM2Lib.commands.segmentation import Segmentation, SegmentSettings
 from MedSAM2Lib.dicom import (
     AlgorithmInfo,

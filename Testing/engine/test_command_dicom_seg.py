@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 import SimpleITK as sitk
 
 from MedSAM2Lib.cli import main
+from MedSAM2Lib.commands.dicom_seg_tags import described_by_header, described_by_name
 from MedSAM2Lib.dicom import affine_lps_from, ijk_to_world_from, read_segment_file
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.types import PropagationRequest, SliceResult
 from MedSAM2Lib.volume.io import read_volume, write_dicom_series, write_mask
-from MedSAM2Lib.volume.io.labels import read_labels
+from MedSAM2Lib.volume.io.labels import Segment, read_labels
 from MedSAM2Lib.volume.volume import Volume
 from Testing.engine.dicom_ground import SHAPE, affine_of, assert_same, blobs, masks_of, read_by_highdicom, saved, series
 from Testing.engine.phantoms import two_organs
@@ -102,7 +104,7 @@ def test_a_grid_of_other_images_is_told(
     warning = "W_OTHER_SERIES: The file refers to other images than those of the grid: see that it fits.\n"
     for grid, told in ((source, ""), (mask, ""), (other, warning)):
         capsys.readouterr()
-        assert dicom_seg("import", out, "--grid", grid, "--out", tmp_path / "again.nrrd") == 0
+        assert dicom_seg("import", out, "--grid", grid, "--out", tmp_path / "again.seg.nrrd") == 0
         assert capsys.readouterr().err == told
 
 
@@ -122,6 +124,69 @@ def test_overlapping_segments_of_a_segmentation_file_keep_their_names(source: Pa
     for one, wanted in zip(read.segments or [], masks):
         assert np.array_equal(read.layers[one.layer] == one.value, wanted)
     assert dicom_seg("import", file, "--out", tmp_path / "again.nii.gz") == 2
+
+
+def test_codes_colours_and_identities_of_a_segmentation_file_are_kept(
+    source: Path, segments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask, again = written_mask(tmp_path / "mask.nrrd", blobs()), tmp_path / "again.seg.nrrd"
+    places = ("--source", source, "--out")
+    assert dicom_seg("export", mask, *places, tmp_path / "one", "--segments", segments) == 0
+    assert dicom_seg("import", tmp_path / "one", "--grid", source, "--out", again) == 0
+    assert dicom_seg("export", again, *places, tmp_path / "two") == 0
+    files = [tmp_path / name / "described.json" for name in ("one", "two")]
+    for file in files:
+        assert dicom_seg("import", file.parent, "--out", tmp_path / "any.nrrd", "--segments", file) == 0
+    first, second = map(read_segment_file, files)
+    for one, other in zip(first, second):
+        assert replace(one, rgb=None) == replace(other, rgb=None)
+        assert np.abs(np.subtract(one.rgb, other.rgb)).max() <= 1
+    assert [one.algorithm and one.algorithm.name for one in second] == ["MedSAM2Slicer", "Other", None]
+
+
+def test_tags_that_say_nothing_leave_a_segment_to_the_table_and_a_copy_gets_its_own_identity() -> None:
+    spleen = "TerminologyEntry:any~SCT^123037004^Anatomical Structure~SCT^78961009^Spleen~^^~any~^^~^^"
+    tissue = "TerminologyEntry:any~SRT^T-D0050^Tissue~SRT^T-D0050^Tissue~^^~any~^^~^^"
+    mine = f"Segmentation.Status:done|DICOM.TrackingUID:1.2.9|DICOM.TrackingID:a|{spleen}|"
+    told = [
+        Segment("liver", 0, 1, mine, "1 0.5 0", color_is_automatic=True),
+        Segment("liver_1", 0, 2, mine, "0 0 1"),
+        Segment("liver", 0, 3, tissue, "0 0 1", color_is_automatic=True),
+        Segment("liver", 0, 4, "DICOM.TrackingUID:none|TerminologyEntry:any", "0 0 1"),
+        Segment("thing", 0, 5, "", "no colour", color_is_automatic=True),
+    ]
+    found = described_by_header(told)
+    assert [one.type and one.type.meaning for one in found] == ["Spleen", "Spleen", "Liver", "Liver", None]
+    assert [one.tracking_uid for one in found] == ["1.2.9", None, None, None, None]
+    table = described_by_name("liver", 3).rgb
+    assert [one.rgb for one in found] == [(255, 128, 0), (0, 0, 255), table, (0, 0, 255), None]
+
+
+def test_names_that_a_label_map_cannot_keep_are_told(
+    source: Path, segments: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mask, out = written_mask(tmp_path / "mask.nrrd", blobs()), tmp_path / "seg"
+    assert dicom_seg("export", mask, "--source", source, "--segments", segments, "--out", out) == 0
+    for name, more, notes in (("a.nii.gz", (), 1), ("b.seg.nrrd", (), 0), ("c.nrrd", ("--segments", "d.json"), 0)):
+        more = tuple(str(tmp_path / one) if one.endswith(".json") else one for one in more)
+        capsys.readouterr()
+        assert dicom_seg("import", out, "--out", tmp_path / name, *more) == 0
+        told = capsys.readouterr().err
+        assert told.count("note: ") == told.count(".seg.nrrd") == notes
+
+
+def test_one_slice_stands_for_its_series(source: Path, segments: Path, tmp_path: Path) -> None:
+    mask, out = written_mask(tmp_path / "mask.nrrd", blobs()), tmp_path / "seg"
+    saved(series(SeriesInstanceUID="1.2.8"), tmp_path / "both")
+    for path in source.iterdir():
+        path.rename(tmp_path / "both" / f"other_{path.name}")
+    one = tmp_path / "both" / "other_0003.dcm"
+    assert dicom_seg("export", mask, "--source", one, "--segments", segments, "--out", out) == 0
+    (file,) = out.iterdir()
+    (referred,) = pydicom.dcmread(file).ReferencedSeriesSequence
+    assert referred.SeriesInstanceUID == pydicom.dcmread(one).SeriesInstanceUID
+    assert len({uid.ReferencedSOPInstanceUID for uid in referred.ReferencedInstanceSequence}) > 1
+    assert dicom_seg("check", file, "--source", one) == 0
 
 
 def test_a_mask_without_a_place_lies_on_the_source_and_its_own_grid_is_the_smallest(
@@ -183,6 +248,7 @@ def test_refusals_are_one_line_with_the_code_and_write_nothing(
     refused("E_NO_SOURCE", capsys, "export", mask, "--source", tmp_path / "nowhere", *others)
     refused("E_NO_SOURCE", capsys, "export", mask, "--source", source, "--series", "1.7", *others)
     refused("E_MASK_TYPE", capsys, "export", halves, "--source", source, *others)
+    refused("E_MASK_TYPE", capsys, "export", tmp_path, "--source", source, *others)
     refused("E_MASK_TYPE", capsys, "export", none, "--source", source, *others)
     refused("E_OUTSIDE", capsys, "export", tmp_path / "small.npy", "--source", source, *others)
     refused("E_UNDESCRIBED_LABEL", capsys, "export", mask, "--source", source, "--out", out)

@@ -25,8 +25,8 @@ _COMPRESSION = 4
 _GZIP = 31
 _GOLDEN_RATIO = 0.6180339887498949
 _TISSUE_CODE = (
-    "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~"
-    "Anatomic codes - DICOM master list~^^~^^"
+    "TerminologyEntry:Segmentation category and type - 3D Slicer General Anatomy list~"
+    "SCT^85756007^Tissue~SCT^85756007^Tissue~^^~Anatomic codes - DICOM master list~^^~^^"
 )
 
 
@@ -76,7 +76,7 @@ def write_segmentation(
 ) -> None:
     """Writes layers on a volume's grid; a name without voxels becomes an empty segment. Raises OSError.
 
-    ``terminology`` holds 3D Slicer's TerminologyEntry of each segment; Tissue for all if None.
+    ``terminology`` holds each segment's tags from 3D Slicer's TerminologyEntry on; Tissue for all if None.
     """
     places = list(layers.places)
     for index in range(len(places), len(names)):
@@ -149,7 +149,7 @@ def _segment_fields(
             "Extent": extents[layer],
             "LabelValue": str(value),
             "Layer": str(layer),
-            "Tags": f"Segmentation.Status:inprogress|TerminologyEntry:{code}|",
+            "Tags": f"Segmentation.Status:inprogress|{code}|",
         }.items():
             yield f"Segment{index}_{key}", text
 
