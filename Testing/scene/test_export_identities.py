@@ -153,6 +153,15 @@ def test_identities_that_no_file_can_hold_are_replaced(chosen: Chosen, tmp_path:
     assert first_uid.startswith("2.25.")
 
 
+def test_a_copy_of_a_segment_gets_an_identity_of_its_own(chosen: Chosen, tmp_path: Path) -> None:
+    for number in (0, 1):
+        set_tag(chosen.segment(number), TRACKING_ID, "lesion")
+        set_tag(chosen.segment(number), TRACKING_UID, "1.2.9")
+    first, second = identities(chosen.export(tmp_path / "out"))
+    assert first == ("lesion", "1.2.9")
+    assert second[1].startswith("2.25.") and get_tag(chosen.segment(1), TRACKING_UID) == second[1]
+
+
 def test_an_algorithm_type_that_dicom_does_not_know_counts_as_manual(chosen: Chosen) -> None:
     set_tag(chosen.segment(0), ALGORITHM_TYPE, "magic")
     assert segment_info(chosen.segment(0), 1).algorithm_type == "MANUAL"

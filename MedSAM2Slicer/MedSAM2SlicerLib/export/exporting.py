@@ -21,6 +21,7 @@ from MedSAM2Lib.dicom import (
     import_dicom_seg,
 )
 from MedSAM2Lib.dicom.label_layers import packed
+from MedSAM2Lib.dicom.segment_info import own_identities
 from MedSAM2SlicerLib.export.described import counted_segments, segment_info
 from MedSAM2SlicerLib.export.lines import listed, ready
 from MedSAM2SlicerLib.export.preflight import Subject, preflight
@@ -117,7 +118,9 @@ def prepare(subject: Subject) -> ExportJob:
         series=series,
         layers=tuple(packed(masks, np.uint8 if len(full) < 256 else np.uint16)),
         grid=SourceGrid(subject.affine_lps, volume_shape(subject.volume)),
-        segments=tuple(segment_info(each.segment, number) for number, each in enumerate(full, start=1)),
+        segments=tuple(
+            own_identities([segment_info(each.segment, number) for number, each in enumerate(full, start=1)])
+        ),
         segment_ids=tuple(each.segment_id for each in full),
         study=_study(series.first),
     )
