@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import types
@@ -183,8 +184,9 @@ def test_the_folder_of_the_series_is_asked_for_where_it_is_not_known(opened: Ope
     assert opened.find("ExportSourceEdit").visible
     opened.find("ExportSourceEdit").currentPath = str(tmp_path / "out")
     assert "E_NO_SOURCE" in opened.lines
+    assert f"{tmp_path / 'out'} is no folder" in opened.said
     opened.find("ExportSourceEdit").currentPath = str(tmp_path / "ct")
-    assert "E_NO_SOURCE" not in opened.lines
+    assert "E_NO_SOURCE" not in opened.lines and opened.said == ""
     file = opened.export(tmp_path / "out")
     assert np.array_equal(read_by_highdicom(file, opened.volume)["liver"], opened.masks[0])
 
@@ -276,9 +278,9 @@ def test_headers_are_read_beside_the_event_loop_and_only_once(opened: Opened, mo
 
 
 class StandInDatabase:
-    """DICOMLib.DICOMUtils, of which there is the import of a folder: it keeps copies, or refuses."""
+    """DICOMLib.DICOMUtils, of which there is the import of a folder: it keeps copies, refuses, or raises (None)."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, takes: bool = True) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, takes: bool | None = True) -> None:
         self.files: dict[str, bytes] = {}
         self.folders: list[Path] = []
         module = types.ModuleType("DICOMLib.DICOMUtils")
@@ -291,12 +293,14 @@ class StandInDatabase:
         assert database is slicer.dicomDatabase and copyFiles
         self.folders.append(Path(folder))
         self.files.update({path.name: path.read_bytes() for path in Path(folder).iterdir()})
+        if self.takes is None:
+            raise RuntimeError("the database is locked")
         return self.takes
 
 
 @pytest.mark.parametrize("takes", [True, False])
 def test_where_slicer_has_a_dicom_database_the_file_goes_there_and_the_node_under_its_study(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch, takes: bool
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: bool
 ) -> None:
     database = StandInDatabase(monkeypatch, takes)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
@@ -304,12 +308,101 @@ def test_where_slicer_has_a_dicom_database_the_file_goes_there_and_the_node_unde
     hierarchy.SetItemParent(hierarchy.GetItemByDataNode(opened.volume), study)
     opened.press(opened.find("ExportLookButton"))
     assert opened.find("ExportPlaceBox").currentIndex == 1 and not opened.find("ExportFolderEdit").visible
+    spare = tmp_path / "deep" / "kept"
+    opened.find("ExportFolderEdit").currentPath = str(spare)
     opened.press(opened.find("ExportButton"))
     opened.rest()
-    assert len(database.files) == 1 and not database.folders[0].exists()
+    assert len(database.files) == 1 and not database.folders[0].exists(), (opened.said, opened.bench.line)
     under = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(opened.segmentation)) == study
     assert under == takes
     assert ("in the DICOM database" if takes else "did not take the file") in opened.said
+    assert spare.exists() != takes
+    if not takes:
+        (file,) = spare.iterdir()
+        assert str(file) in opened.said and database.files == {file.name: file.read_bytes()}
+
+
+@pytest.mark.parametrize("how", ["refuses", "raises"])
+def test_a_file_that_neither_database_nor_folder_takes_stays_where_it_was_written_and_that_is_said(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    database = StandInDatabase(monkeypatch, takes=None if how == "raises" else False)
+    (tmp_path / "file").write_text("in the way")
+    opened.press(opened.find("ExportLookButton"))
+    opened.find("ExportFolderEdit").currentPath = str(tmp_path / "file")
+    opened.press(opened.find("ExportButton"))
+    (file,) = database.folders[0].iterdir()
+    assert str(file) in opened.said and read_by_highdicom(file, opened.volume)
+    assert opened.find("ExportButton").enabled
+    assert (opened.bench.error is not None) == (how == "raises")
+    shutil.rmtree(file.parent)
+
+
+class SlowExport:
+    """Exports of the whole application: they end, well or with an error, once they may."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+        from MedSAM2SlicerLib.export.exporting import ExportJob
+
+        self.may_end, self.began = threading.Event(), threading.Event()
+        run = ExportJob.run
+
+        def slow(job: Any, folder: Path, compact: bool, progress: Any) -> Any:
+            self.began.set()
+            assert self.may_end.wait(30)
+            if error is not None:
+                raise error
+            return run(job, folder, compact, progress)
+
+        monkeypatch.setattr(ExportJob, "run", slow)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_file_under_way_when_the_panel_closes_is_finished_and_goes_where_it_should(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, takes: bool
+) -> None:
+    database, slow = StandInDatabase(monkeypatch, takes), SlowExport(monkeypatch)
+    opened.press(opened.find("ExportLookButton"))
+    opened.find("ExportFolderEdit").currentPath = str(tmp_path / "kept")
+    opened.bench.press(opened.find("ExportButton"), rest=False)
+    assert slow.began.wait(30)
+    threading.Timer(0.2, slow.may_end.set).start()
+    opened.page.close()
+    assert len(database.files) == 1 and not database.folders[0].exists()
+    if takes:
+        assert not (tmp_path / "kept").exists() and not caplog.records
+    else:
+        (file,) = (tmp_path / "kept").iterdir()
+        assert str(file) in caplog.text
+
+
+def test_an_error_of_a_file_under_way_when_the_panel_closes_is_in_the_log(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = SlowExport(monkeypatch, MedSAM2Error("E_IO", "The disk is full."))
+    opened.find("ExportFolderEdit").currentPath = str(tmp_path / "out")
+    opened.bench.press(opened.find("ExportButton"), rest=False)
+    threading.Timer(0.2, slow.may_end.set).start()
+    opened.page.close()
+    assert "The disk is full." in caplog.text
+
+
+def test_a_writer_that_does_not_end_in_time_keeps_its_folder_and_the_log_names_it(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from MedSAM2SlicerLib.panel import export_run
+
+    monkeypatch.setattr(export_run, "CLOSING_SECONDS", 0.05)
+    StandInDatabase(monkeypatch)
+    slow = SlowExport(monkeypatch)
+    opened.press(opened.find("ExportLookButton"))
+    opened.bench.press(opened.find("ExportButton"), rest=False)
+    folder, work = opened.page._run._temporary, opened.page._run._work
+    opened.page.close()
+    assert folder.is_dir() and str(folder) in caplog.text
+    slow.may_end.set()
+    assert work.wait(30) and work.error is None and len(list(folder.iterdir())) == 1
+    shutil.rmtree(folder)
 
 
 def test_a_file_is_read_back_chosen_and_worked_on(opened: Opened, tmp_path: Path) -> None:
@@ -325,6 +418,34 @@ def test_a_file_is_read_back_chosen_and_worked_on(opened: Opened, tmp_path: Path
     opened.find("ReadSegEdit").currentPath = str(tmp_path / "absent.dcm")
     opened.press(opened.find("ReadSegButton"))
     assert "absent.dcm" in opened.find("ReadSegSaidLabel").text
+
+
+def test_a_file_is_read_beside_the_event_loop_and_what_has_gone_meanwhile_is_said(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from MedSAM2SlicerLib.export.reading import ReadingJob
+
+    may_end, run, threads = threading.Event(), ReadingJob.run, []
+
+    def slow(job: Any) -> Any:
+        threads.append(threading.current_thread())
+        assert may_end.wait(30)
+        return run(job)
+
+    monkeypatch.setattr(ReadingJob, "run", slow)
+    file = opened.export(tmp_path / "out")
+    opened.find("ReadSegEdit").currentPath = str(file)
+    opened.bench.press(opened.find("ReadSegButton"), rest=False)
+    testing.settle()
+    assert opened.find("ExportDoingLabel").visible and opened.find("ExportDoingLabel").text == "Reading the DICOM-SEG"
+    assert not any(opened.find(name).enabled for name in ("ReadSegButton", "ExportButton", "ExportLookButton"))
+    count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    opened.volume.SetSpacing(1.0, 2.0, 3.0)
+    may_end.set()
+    opened.rest()
+    assert "changed while the file was read" in opened.find("ReadSegSaidLabel").text
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == count
+    assert threads and threads[0] is not threading.main_thread() and opened.find("ReadSegButton").enabled
 
 
 def test_slicers_table_of_segments_is_offered_where_the_application_has_its_terminology_selector(
@@ -358,11 +479,34 @@ def test_with_nothing_chosen_the_page_says_so_and_offers_nothing(bench: PanelBen
 
 
 def test_every_control_is_reached_by_the_keyboard(opened: Opened) -> None:
+    """From the first one on, Tab comes to each that is shown and enabled."""
     import qt
 
-    names = ["ExportLookButton", "ExportButton", "ExportCompactCheck", "ReadSegButton", "ExportLineButton2"]
-    for widget in (opened.find(name) for name in names):
-        assert widget.focusPolicy & qt.Qt.TabFocus
+    opened.volume.SetAttribute("DICOM.instanceUIDs", "")
+    opened.press(opened.find("ExportLookButton"))
+    opened.press_fix("E_NO_SOURCE")
+    kinds = (qt.QPushButton, qt.QComboBox, qt.QCheckBox, qt.QLineEdit)
+    controls = [each for kind in kinds for each in opened.page.widget.findChildren(kind)]
+    shown = {each for each in controls if each.visible and each.enabled}
+    assert len(shown) >= 7
+    reached, at = set(), opened.find("ExportLineButton0")
+    for _step in range(500):
+        reached.add(at)
+        at = at.nextInFocusChain()
+    assert shown <= reached
+    for widget in shown:
+        assert widget.focusPolicy & qt.Qt.TabFocus, widget.objectName
+
+
+def test_why_nothing_can_be_exported_is_said_in_words(opened: Opened) -> None:
+    opened.find("ExportFolderEdit").currentPath = " "
+    assert not opened.find("ExportButton").enabled and "Name a folder" in opened.find("ExportWhyLabel").text
+    opened.segmentation.GetSegmentation().GetSegment(opened.ids[0]).SetName("")
+    opened.press(opened.find("ExportLookButton"))
+    assert "not yet" in opened.find("ExportWhyLabel").text
+    opened.press_fix("E_EMPTY_LABEL")
+    opened.find("ExportFolderEdit").currentPath = "/somewhere"
+    assert opened.find("ExportButton").enabled and opened.find("ExportWhyLabel").isHidden()
 
 
 def test_the_panel_is_made_without_an_error_to_tell(bench: PanelBench) -> None:

@@ -10,7 +10,7 @@ import pytest
 from MedSAM2SlicerLib.export.exporting import keep_identities, prepare
 from MedSAM2SlicerLib.export.hierarchy import put_under_study
 from MedSAM2SlicerLib.export.preflight import preflight
-from MedSAM2SlicerLib.export.reading import read_dicom_seg
+from MedSAM2SlicerLib.export.reading import boxes_of, read_dicom_seg
 from MedSAM2SlicerLib.export.terms import Terms, read_terms, write_terms
 from MedSAM2SlicerLib.scene.grids import check_segmentation
 from MedSAM2SlicerLib.scene.nodes import nodes_of
@@ -105,6 +105,18 @@ def test_a_file_of_a_part_of_the_volume_lies_in_its_place_also_under_a_transform
     read = read_dicom_seg(path, volume)
     check_segmentation(read.node, volume)
     assert np.array_equal(masks_of(read.node, volume)[0], masks[0])
+
+
+def test_boxes_of_a_label_map_are_the_smallest_that_hold_each_number() -> None:
+    layer = np.zeros((6, 7, 8), dtype=np.uint16)
+    layer[1, 2, 3] = layer[4, 5, 1] = 7
+    layer[0:3, 0, 4:8] = 300
+    boxes = boxes_of(layer)
+    assert boxes == {
+        7: (slice(1, 5), slice(2, 6), slice(1, 4)),
+        300: (slice(0, 3), slice(0, 1), slice(4, 8)),
+    }
+    assert boxes_of(np.zeros((2, 2, 2), dtype=np.uint8)) == {}
 
 
 def test_what_does_not_fit_is_refused_and_leaves_the_scene_as_it_was(core: Core, volume: Any, tmp_path: Path) -> None:

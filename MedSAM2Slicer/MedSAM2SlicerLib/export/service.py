@@ -13,7 +13,7 @@ from MedSAM2SlicerLib.export.hierarchy import put_under_study
 from MedSAM2SlicerLib.export.lines import FixKey, Line
 from MedSAM2SlicerLib.export.mending import mend
 from MedSAM2SlicerLib.export.preflight import Subject, check_volume_exists, preflight
-from MedSAM2SlicerLib.export.reading import ReadSegmentation, read_dicom_seg
+from MedSAM2SlicerLib.export.reading import FoundSegments, ReadingJob, ReadSegmentation, prepare_reading, put_into_scene
 from MedSAM2SlicerLib.export.series import SeriesReader
 from MedSAM2SlicerLib.scene.nodes import is_alive, require
 from MedSAM2SlicerLib.scene.segments import LABELMAP, segment_ids
@@ -49,6 +49,7 @@ class DicomSeg:
         self._reader = SeriesReader(file_of_instance)
         self._folders: dict[str, Path] = {}
         self._exported: tuple[Any, Any] = (None, None)
+        self._read_onto: Any = None
 
     @property
     def state(self) -> object:
@@ -114,9 +115,14 @@ class DicomSeg:
         volume, segmentation = self._exported
         return is_alive(volume) and is_alive(segmentation) and put_under_study(segmentation, volume)
 
-    def read(self, path: Path) -> ReadSegmentation:
-        """A file as a new segmentation on the chosen volume. Raises as ``read_dicom_seg``."""
-        return read_dicom_seg(path, require(self._chosen().volume, "volume"))
+    def prepare_reading(self, path: Path) -> ReadingJob:
+        """Reads a file onto the chosen volume's voxels, on any thread. Raises as ``reading.prepare_reading``."""
+        self._read_onto = require(self._chosen().volume, "volume")
+        return prepare_reading(path, self._read_onto)
+
+    def put_into_scene(self, found: FoundSegments) -> ReadSegmentation:
+        """What was read, as a new segmentation on that volume. Raises as ``reading.put_into_scene``."""
+        return put_into_scene(found, require(self._read_onto, "volume"))
 
     def _subject(self) -> Subject:
         chosen = self._chosen()

@@ -65,7 +65,7 @@ class Pages:
         panel = self._panel
         exports = DicomSeg(lambda: panel.selection, panel.controller.settle, dicom_database.file_of_instance)
         run = ExportRun(panel.worker.submit, QtTicker(panel.report), dicom_database, exports.put_under_study)
-        reading = SegReading(exports, self._choose_segmentation, panel.report)
+        reading = SegReading(exports, run, self._choose_segmentation, panel.report)
         return ExportPage(
             exports,
             run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from MedSAM2SlicerLib.panel.slicer_terms import SlicerTerms
 from MedSAM2SlicerLib.session.state import SessionState
 
 FOLDER_NAME = "DICOM-SEG"
+_log = logging.getLogger(__name__)
 
 
 class Exports(Protocol):
@@ -59,7 +61,7 @@ class ExportPage:
     Args:
         exports: looks, mends, prepares.
         run: writes, with a progress bar, into a folder or the DICOM database.
-        reading: the part below that reads a file; has ``widget`` and ``render``.
+        reading: the part below that reads a file; has ``widget``, ``render`` and ``allow``.
         terms: offers Slicer's own terminology; has ``widget`` and ``show``.
         settings: remember the folder.
         choose_segmentation: takes a segmentation at hand.
@@ -95,6 +97,7 @@ class ExportPage:
         self._compact.setToolTip(_("Up to 100 times smaller; older programs may not read it"))
         self._look = push_button("ExportLookButton", _("Check again"), self.look_anew)
         self._export = push_button("ExportButton", _("Export"), self._pressed_export)
+        self._why = text_label("ExportWhyLabel")
         self._said = text_label("ExportSaidLabel")
         place_label = text_label("ExportPlaceLabel", _("Write into"), self._places)
         self.widget = column(
@@ -103,11 +106,14 @@ class ExportPage:
             terms.widget,
             row(place_label, self._places, self._folder),
             row(self._compact, self._look, self._export),
+            self._why,
             run.widget,
             self._said,
             reading.widget,
         )
         run.done = self._written
+        run.changed = self._show
+        run.refused = self._refused
         run.failed = self._failed
         self._places.hide()
         self._offer_places()
@@ -131,8 +137,7 @@ class ExportPage:
             self._exports.forget()
         reading = None if now is None else self._exports.reading()
         if reading is not None:
-            self._run.read(reading, self._have_read)
-            self._show()
+            self._run.read(_("Reading the series"), reading, self._have_read)
             return
         self._looked_at, self._lines = now, ()
         try:
@@ -141,7 +146,7 @@ class ExportPage:
             self._said.setText(said(error))
         self._show()
 
-    def _have_read(self) -> None:
+    def _have_read(self, _nothing: object) -> None:
         self._looked_at = None
         self.look()
 
@@ -159,12 +164,15 @@ class ExportPage:
             self.look()
 
     def close(self) -> None:
-        """Asks for nothing any more."""
+        """A file under way is still finished; what would be said is logged."""
+        self._run.done = lambda job, written, _folder: self._exports.keep(job, written)
+        self._run.refused = self._log_refused
         self._run.close()
 
     def _show(self) -> None:
         idle = not self._busy and not self._run.running
         self._list.show(self._lines, idle)
+        self._reading.allow()
         nothing = _("Choose a volume and a segmentation first.")
         if self._exports.state is None:
             self._said.setText(nothing)
@@ -172,9 +180,19 @@ class ExportPage:
             self._said.setText("")
         self._terms.show(useful=bool(self._lines))
         self._folder.visible = not self._into_database
-        named = self._into_database or bool(self._folder.currentPath.strip())
-        self._export.enabled = idle and named and bool(self._lines) and ready(self._lines)
+        why = self._why_not()
+        self._why.setText(why)
+        self._why.setVisible(bool(why))
+        self._export.enabled = idle and bool(self._lines) and not why
         self._look.enabled = idle
+
+    def _why_not(self) -> str:
+        """What the user must do before a file can be written; nothing where that can be."""
+        if self._lines and not ready(self._lines):
+            return str(_('Nothing can be exported before the lines that say "not yet" are mended.'))
+        if not self._into_database and not self._folder.currentPath.strip():
+            return str(_("Name a folder to write into."))
+        return str(_("The engine is at work: Esc stops it.")) if self._busy and self._lines else ""
 
     @property
     def _into_database(self) -> bool:
@@ -212,8 +230,16 @@ class ExportPage:
     @slot
     def _chose_source(self, path: str) -> None:
         folder = Path(path.strip()).expanduser()
-        self._exports.choose_folder(folder if path.strip() and folder.is_dir() else None)
+        usable = bool(path.strip()) and folder.is_dir()
+        try:
+            self._exports.choose_folder(folder if usable else None)
+        except MedSAM2Error as error:
+            self._said.setText(said(error))
+            return
+        self._said.setText("")
         self.look()
+        if path.strip() and not usable:
+            self._said.setText(_("{path} is no folder: name the one with the series.").format(path=folder))
 
     @slot
     def _chose_place(self, _place: int) -> None:
@@ -229,15 +255,15 @@ class ExportPage:
             self._exports.settle()
             self.look()
             if self._run.running:
+                self._said.setText(_("The series is read again first: press Export once more then."))
                 return
             job = self._exports.prepare()
         except MedSAM2Error as error:
             self._said.setText(said(error))
             return
         self._said.setText("")
-        folder = None if self._into_database else Path(self._folder.currentPath.strip()).expanduser()
-        self._run.start(job, folder, self._compact.checked)
-        self._show()
+        named = Path(self._folder.currentPath.strip() or Path.home() / FOLDER_NAME).expanduser()
+        self._run.start(job, None if self._into_database else named, self._compact.checked, spare=named)
 
     def _written(self, job: ExportJob, written: Written, folder: Path | None) -> None:
         self._exports.keep(job, written)
@@ -247,9 +273,25 @@ class ExportPage:
         self._said.setText(_result(written, folder))
         self._show()
 
+    def _refused(self, job: ExportJob, written: Written) -> None:
+        """The file is as good as any, only not in the database."""
+        self._exports.keep(job, written)
+        self.look()
+        self._said.setText(_not_taken(written))
+        self._show()
+
+    def _log_refused(self, job: ExportJob, written: Written) -> None:
+        self._exports.keep(job, written)
+        _log.error(_not_taken(written))
+
     def _failed(self, sentence: str) -> None:
         self._said.setText(sentence)
         self._show()
+
+
+def _not_taken(written: Written) -> str:
+    sentence = _("Slicer's DICOM database did not take the file, which is kept: {path}, {size}.")
+    return str(sentence.format(path=written.path, size=size_text(written.size)))
 
 
 def _result(written: Written, folder: Path | None) -> str:
