@@ -70,6 +70,7 @@ def test_every_factor_of_the_sweep_can_be_asked_for_by_its_name_and_changes_some
         assert len({setting.name for setting in settings}) == len(settings)
 
 
+@pytest.mark.long
 def test_the_command_writes_a_table_a_plot_and_a_winner_that_evaluate_reads(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class RecordingPanel:
 
         self.widget = qt.QLabel("panel")
         self.calls: list[str] = []
+        self.controller = SimpleNamespace(settle=lambda *args, **kwargs: self.calls.append("settle"))
         self.made.append(self)
 
     def enter(self) -> None:
