@@ -126,7 +126,7 @@ class Sam2Engine(SegmentationEngine):
             stop,
             options.seed_by,
             made_with=lambda: self.identity,
-            choose_window=None if chosen else partial(window_of_prompt, volume),
+            choose_window=None if chosen else partial(window_of_prompt, volume, automatic=window),
         )
 
     def restore(self, volume: VolumeData, state: dict[str, Any]) -> TrackingSession:

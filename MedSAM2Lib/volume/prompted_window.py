@@ -13,14 +13,15 @@ _HIDDEN = 0.5
 _AROUND_A_CLICK = 1
 
 
-def window_of_prompt(volume: Volume, prompt: Prompt) -> Window:
+def window_of_prompt(volume: Volume, prompt: Prompt, automatic: Window | None = None) -> Window:
     """The automatic window, or another CT preset where soft tissue's would hide what a positive prompt points at.
 
     Lung where more than half of the prompt's voxels are darker than the soft-tissue window; where more than half are
     brighter, angiography, or bone if that one hides them as well. A click stands for the 3x3 pixels around it.
+    ``automatic`` is the volume's automatic window where it is known already.
     """
     soft_tissue = CT_PRESETS["soft-tissue"]
-    window = automatic_window(volume)
+    window = automatic or automatic_window(volume)
     values = _pointed_at(volume, prompt)
     if window != soft_tissue or values.size == 0:
         return window
