@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from MedSAM2Lib.dicom import AlgorithmInfo, Code, SegmentInfo, suggest
-from MedSAM2Lib.dicom.segment_info import ALGORITHM_TYPES, UNKNOWN_VERSION, is_one_text, is_uid, own_identities
+from MedSAM2Lib.dicom.segment_info import ALGORITHM_TYPES, UNKNOWN_VERSION, is_one_text, own_identities
+from MedSAM2Lib.dicom.slicer_tags import codes_in, entry_of, sound_identity
 from MedSAM2Lib.volume.io.labels import Segment
 
-_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-_REGIONS = "Anatomic codes - DICOM master list"
-_PLACES = {"category": 1, "type": 2, "type_modifier": 3, "region": 5, "region_modifier": 6}
+_CODES = ("category", "type", "type_modifier", "region", "region_modifier")
 _TISSUE = ("85756007", "T-D0050")
 """Slicer's default for a segment that nobody described, today and in older versions."""
 _TERMS = "TerminologyEntry"
@@ -47,7 +46,7 @@ def described_by_name(name: str, number: int) -> SegmentInfo:
 def tags_of(segment: SegmentInfo) -> str:
     """The tags of a segment from its terminology on: codes, the program that made it, its identity."""
     named: dict[str, str | None] = {
-        _TERMS: _terminology(segment),
+        _TERMS: entry_of({name: getattr(segment, name) for name in _CODES}),
         _ALGORITHM_TYPE: segment.algorithm_type,
         _ALGORITHM_NAME: None if segment.algorithm is None else segment.algorithm.name,
         _TRACKING_ID: segment.tracking_id,
@@ -62,15 +61,15 @@ def _described(segment: Segment, number: int) -> SegmentInfo:
     info = described_by_name(segment.name, number) if codes is None else SegmentInfo(segment.name, number=number)
     kind, program = tags.get(_ALGORITHM_TYPE, ""), tags.get(_ALGORITHM_NAME, "")
     own = program in ("", AlgorithmInfo().name) or not is_one_text(program)
-    tracking_id, tracking_uid = tags.get(_TRACKING_ID, ""), tags.get(_TRACKING_UID, "")
+    tracking_id, tracking_uid = sound_identity(tags.get(_TRACKING_ID, ""), tags.get(_TRACKING_UID, ""))
     chosen = info.rgb is None or not segment.color_is_automatic
     return replace(
         info if codes is None else replace(info, **codes),  # type: ignore[arg-type]
         rgb=(_rgb(segment.color) if chosen else None) or info.rgb,
         algorithm_type=kind if kind in ALGORITHM_TYPES else "SEMIAUTOMATIC",
         algorithm=None if own else AlgorithmInfo(program, UNKNOWN_VERSION),
-        tracking_id=tracking_id if tracking_id and is_one_text(tracking_id) else None,
-        tracking_uid=tracking_uid if is_uid(tracking_uid) else None,
+        tracking_id=tracking_id,
+        tracking_uid=tracking_uid,
     )
 
 
@@ -82,17 +81,11 @@ def _tags(text: str) -> Iterator[tuple[str, str]]:
 
 def _codes(entry: str) -> dict[str, Code | None] | None:
     """The codes of a TerminologyEntry; None where it describes nothing."""
-    parts = entry.split("~")
-    found = {name: _code(parts[place]) if place < len(parts) else None for name, place in _PLACES.items()}
+    found = codes_in(entry)
     kind = found["type"]
     if found["category"] is None or kind is None or kind.value in _TISSUE:
         return None
     return found
-
-
-def _code(text: str) -> Code | None:
-    scheme, value, meaning = (*(part.strip() for part in text.split("^")), "", "", "")[:3]
-    return Code(value, scheme, meaning) if value or scheme or meaning else None
 
 
 def _rgb(text: str) -> tuple[int, int, int] | None:
@@ -101,15 +94,3 @@ def _rgb(text: str) -> tuple[int, int, int] | None:
     except ValueError:
         return None
     return red, green, blue
-
-
-def _terminology(segment: SegmentInfo) -> str:
-    """3D Slicer's TerminologyEntry: context, category, type and modifier, context, region and modifier."""
-    first = [segment.category, segment.type, segment.type_modifier]
-    return "~".join(
-        [_CONTEXT, *map(_triple, first), _REGIONS, _triple(segment.region), _triple(segment.region_modifier)]
-    )
-
-
-def _triple(code: Code | None) -> str:
-    return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.files import appearing, check_target, save
 from MedSAM2Lib.dicom.grid import Affine, SourceGrid, has_right_angles, overlaps_source, snapped
 from MedSAM2Lib.dicom.importing import ImportedSegmentation, import_dicom_seg
-from MedSAM2Lib.dicom.label_layers import LabelLayers, Labels, layered
+from MedSAM2Lib.dicom.label_layers import LabelLayers, Labels, layered, marked
 from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
 from MedSAM2Lib.dicom.segment_info import AlgorithmInfo, SegmentInfo, check_segments, is_one_text
@@ -214,10 +214,6 @@ def _same(layers: LabelLayers, again: ImportedSegmentation) -> bool:
     for k in range(layers.shape[0]):
         before, after = ([array[k] for array in arrays if array[k].any()] for arrays in (layers.arrays, again.layers))
         for number in range(1, len(layers.segments) + 1) if before or after else ():
-            if not np.array_equal(_marked(before, number), _marked(after, number)):
+            if not np.array_equal(marked(before, number), marked(after, number)):
                 return False
     return True
-
-
-def _marked(slices: Sequence[NDArray], number: int) -> NDArray:
-    return np.asarray(np.any([pixels == number for pixels in slices], axis=0))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from MedSAM2Lib.dicom.dependency import check_dependencies
 from MedSAM2Lib.dicom.grid import Affine, SourceGrid
-from MedSAM2Lib.dicom.label_layers import counts_of, packed
+from MedSAM2Lib.dicom.label_layers import counts_of, marked, packed
 from MedSAM2Lib.dicom.quiet import quiet
 from MedSAM2Lib.dicom.refusals import SegExportError, SegWarning
 from MedSAM2Lib.dicom.segment_info import SegmentInfo
@@ -38,7 +38,7 @@ class ImportedSegmentation:
 
     def mask(self, number: int) -> NDArray[np.bool_]:
         """The voxels of a segment, ``[k, j, i]``."""
-        return np.asarray(np.any([layer == number for layer in self.layers], axis=0))
+        return marked(self.layers, number)
 
 
 def import_dicom_seg(path: Path | str, grid: SourceGrid | None = None) -> ImportedSegmentation:

@@ -94,6 +94,11 @@ def packed(masks: Iterable[tuple[int, NDArray]], kind: type[np.unsignedinteger])
     return layers
 
 
+def marked(layers: Iterable[NDArray], number: int) -> NDArray[np.bool_]:
+    """Where any of several label maps, or of slices of them, has a number."""
+    return np.asarray(np.any([layer == number for layer in layers], axis=0))
+
+
 def _arrays(labels: Labels, count: int) -> list[NDArray]:
     if isinstance(labels, Mapping):
         for mask in labels.values():

@@ -16,7 +16,7 @@ from highdicom.seg import Segmentation
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from MedSAM2Lib.dicom.label_layers import LabelLayers
+from MedSAM2Lib.dicom.label_layers import LabelLayers, marked
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -49,7 +49,7 @@ def _stacked(layers: LabelLayers) -> Any:
     if len(layers.arrays) == 1:
         return layers.arrays[0]
     numbers = range(1, len(layers.segments) + 1)
-    masks = [np.any([layer == number for layer in layers.arrays], axis=0) for number in numbers]
+    masks = [marked(layers.arrays, number) for number in numbers]
     return np.stack(masks, axis=-1).astype(np.uint8)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from MedSAM2Lib.dicom import AlgorithmInfo, SegmentInfo
-from MedSAM2Lib.dicom.segment_info import ALGORITHM_TYPES, UNKNOWN_VERSION, is_one_text, is_uid
+from MedSAM2Lib.dicom.segment_info import ALGORITHM_TYPES, UNKNOWN_VERSION
+from MedSAM2Lib.dicom.slicer_tags import sound_identity
 from MedSAM2SlicerLib.export.terms import completed, read_terms
 from MedSAM2SlicerLib.scene.geometry import volume_shape
 from MedSAM2SlicerLib.scene.segment_tags import (
@@ -56,7 +57,7 @@ def segment_info(segment: Any, number: int) -> SegmentInfo:
     """
     terms = completed(read_terms(segment))
     kind, program = get_tag(segment, ALGORITHM_TYPE), get_tag(segment, ALGORITHM_NAME)
-    tracking_id, tracking_uid = get_tag(segment, TRACKING_ID), get_tag(segment, TRACKING_UID)
+    tracking_id, tracking_uid = sound_identity(get_tag(segment, TRACKING_ID), get_tag(segment, TRACKING_UID))
     red, green, blue = (round(255 * min(max(part, 0.0), 1.0)) for part in segment.GetColor())
     return SegmentInfo(
         label=str(segment.GetName() or ""),
@@ -67,8 +68,8 @@ def segment_info(segment: Any, number: int) -> SegmentInfo:
         region_modifier=terms.region_modifier,
         rgb=(red, green, blue),
         algorithm_type=kind if kind in ALGORITHM_TYPES else "MANUAL",  # type: ignore[arg-type]
-        tracking_id=tracking_id if tracking_id and is_one_text(tracking_id) else None,
-        tracking_uid=tracking_uid if is_uid(tracking_uid) else None,
+        tracking_id=tracking_id,
+        tracking_uid=tracking_uid,
         number=number,
         algorithm=None if program in ("", OUR_NAME) else AlgorithmInfo(program, UNKNOWN_VERSION),
     )

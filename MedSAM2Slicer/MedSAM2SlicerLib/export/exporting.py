@@ -20,7 +20,7 @@ from MedSAM2Lib.dicom import (
     export_dicom_seg,
     import_dicom_seg,
 )
-from MedSAM2Lib.dicom.label_layers import packed
+from MedSAM2Lib.dicom.label_layers import marked, packed
 from MedSAM2Lib.dicom.segment_info import own_identities
 from MedSAM2SlicerLib.export.described import counted_segments, segment_info
 from MedSAM2SlicerLib.export.lines import listed, ready
@@ -89,7 +89,7 @@ class ExportJob:
         different = [
             wanted.label
             for number, (wanted, found) in enumerate(zip(result.segments, read.segments), start=1)
-            if not _same_but_color(found, wanted) or not np.array_equal(mask_of(self.layers, number), read.mask(number))
+            if not _same_but_color(found, wanted) or not np.array_equal(marked(self.layers, number), read.mask(number))
         ]
         if different or len(read.segments) != len(self.segments):
             raise SegExportError(
@@ -134,11 +134,6 @@ def keep_identities(segmentation_node: Any, segment_ids: Sequence[str], segments
         if segment is not None:
             set_tag(segment, TRACKING_ID, info.tracking_id or "")
             set_tag(segment, TRACKING_UID, info.tracking_uid or "")
-
-
-def mask_of(layers: Sequence[NDArray], number: int) -> NDArray[np.bool_]:
-    """The voxels of a number, in whichever layer it is."""
-    return np.asarray(np.any([layer == number for layer in layers], axis=0))
 
 
 def _same_but_color(one: SegmentInfo, other: SegmentInfo) -> bool:
