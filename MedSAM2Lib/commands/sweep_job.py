@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,20 +40,22 @@ class SyntheticMeasure:
         users = [PromptingUser(prompt, place) for place in options.places for prompt in options.prompts]
         self.model = model
         self.plans = {
-            name: Plan(SyntheticSource(options.objects, thick, options.seed), [], users, ["dice"])
+            name: Plan(SyntheticSource(options.objects, thick, options.seed), [], users, ["dice"], share_features=True)
             for name, thick in (("isotropic", False), ("thick", True))
         }
         self._files = {name: ResultFile(folder / f"results-{name}.csv") for name in self.plans}
 
-    def __call__(self, setting: Setting) -> Scores:
-        """Mean Dice of each object over prompts, places and both kinds of voxels."""
-        found: dict[str, list[float]] = {}
-        for name, plan in self.plans.items():
-            rows = evaluate(replace(plan, settings=[setting]), {setting.name: self.model}, self._files[name])
-            count = replace(plan, settings=[setting]).row_count
-            for row in tqdm(rows, total=count, desc=f"{setting.name}, {name}", unit="row", disable=None, leave=False):
-                found.setdefault(row.case, []).append(row.metrics["dice"])
-        return {case: float(np.mean(values)) for case, values in found.items()}
+    def __call__(self, settings: Sequence[Setting]) -> list[Scores]:
+        """Mean Dice of each object over prompts, places and both kinds of voxels; slices are encoded once for all."""
+        found: dict[str, dict[str, list[float]]] = {setting.name: {} for setting in settings}
+        models = dict.fromkeys(found, self.model)
+        for name, unset in self.plans.items():
+            plan = replace(unset, settings=settings)
+            rows = evaluate(plan, models, self._files[name])
+            label = f"{', '.join(found)}, {name}"
+            for row in tqdm(rows, total=plan.row_count, desc=label, unit="row", disable=None, leave=False):
+                found[row.setting].setdefault(row.case, []).append(row.metrics["dice"])
+        return [{case: float(np.mean(values)) for case, values in found[setting.name].items()} for setting in settings]
 
 
 def run_sweep(options: SweepOptions) -> int:

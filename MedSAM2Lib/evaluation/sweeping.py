@@ -14,6 +14,9 @@ from MedSAM2Lib.evaluation.statistics import PairedDifference, paired_difference
 Scores = Mapping[str, float]
 """Mean Dice of a setting on each object, by the object's name."""
 
+Measure = Callable[[Sequence[Setting]], Sequence[Scores]]
+"""The scores of settings, in their order, all on the same objects; the settings of a stage come together."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -87,24 +90,22 @@ FACTORS: tuple[Factor, ...] = (
 START = Setting("self-sorting", memory="self-sorting")
 
 
-def sweep(
-    start: Setting, factors: Sequence[Factor], measure: Callable[[Setting], Scores], seed: int = 0
-) -> Iterator[Stage]:
+def sweep(start: Setting, factors: Sequence[Factor], measure: Measure, seed: int = 0) -> Iterator[Stage]:
     """Goes through the factors in turn; each stage starts from what the ones before kept.
 
-    ``measure`` gives the scores of a setting, of every one on the same objects. A choice that changes nothing is the
-    held setting itself. ``seed`` is of the bootstrap.
+    A choice that changes nothing is the held setting itself. ``seed`` is of the bootstrap.
     """
-    held, scores = start, measure(start)
+    held, (scores,) = start, measure([start])
     for factor in factors:
-        candidates = []
-        for choice in factor.choices:
-            setting = choice.applied(held, factor.name)
-            if setting.as_dict() == held.as_dict():
-                candidates.append(Candidate(choice.label, held, scores, None))
-            else:
-                found = measure(setting)
-                candidates.append(Candidate(choice.label, setting, found, _difference(found, scores, seed)))
+        settings = {choice.label: choice.applied(held, factor.name) for choice in factor.choices}
+        others = {label: setting for label, setting in settings.items() if setting.as_dict() != held.as_dict()}
+        measured = dict(zip(others, measure(list(others.values()))))
+        candidates = [
+            Candidate(label, setting, measured[label], _difference(measured[label], scores, seed))
+            if label in others
+            else Candidate(label, held, scores, None)
+            for label, setting in settings.items()
+        ]
         if all(candidate.difference is not None for candidate in candidates):
             candidates.append(Candidate("as before", held, scores, None))
         kept = _kept(candidates)

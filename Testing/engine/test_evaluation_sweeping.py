@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,14 @@ from MedSAM2Lib.cli import main
 from MedSAM2Lib.commands.sweep import FACTOR_NAMES
 from MedSAM2Lib.evaluation.settings import Setting, read_settings
 from MedSAM2Lib.evaluation.sweep_report import sweep_table
-from MedSAM2Lib.evaluation.sweeping import FACTORS, START, Choice, Factor, bank_choices, sweep
+from MedSAM2Lib.evaluation.sweeping import FACTORS, START, Choice, Factor, Measure, Scores, bank_choices, sweep
 
 OBJECTS = ("one", "two", "three")
+
+
+def each(measure: Callable[[Setting], Scores]) -> Measure:
+    """Measures the settings of a stage one by one."""
+    return lambda settings: [measure(setting) for setting in settings]
 
 
 def by_capacity_and_memory(setting: Setting) -> dict[str, float]:
@@ -30,7 +36,7 @@ def test_each_stage_starts_from_what_the_ones_before_kept() -> None:
         Factor("memory", [Choice(memory, {"memory": memory}) for memory in ("self-sorting", "temporal")]),
     ]
     start = replace(START, self_sorting=replace(START.self_sorting, capacity=8))
-    capacity, memory = sweep(start, factors, by_capacity_and_memory)
+    capacity, memory = sweep(start, factors, each(by_capacity_and_memory))
     assert capacity.kept.label == "16"
     assert memory.kept.label == "temporal"
     assert memory.kept.setting.self_sorting.capacity == 16
@@ -43,7 +49,7 @@ def test_a_choice_ahead_on_some_objects_and_behind_on_others_is_not_kept() -> No
         gains = (0.3, -0.1, -0.1) if setting.self_sorting.rule == "code" else (0.0, 0.0, 0.0)
         return {name: 0.5 + gain for name, gain in zip(OBJECTS, gains)}
 
-    (stage,) = sweep(START, [bank_choices("rule", ("paper", "code"))], hardly)
+    (stage,) = sweep(START, [bank_choices("rule", ("paper", "code"))], each(hardly))
     assert stage.kept.label == "paper"
 
 
@@ -54,7 +60,7 @@ def test_the_held_setting_is_measured_once_and_stands_in_every_stage() -> None:
         seen.append(setting.name)
         return dict.fromkeys(OBJECTS, 0.5)
 
-    stages = list(sweep(START, [bank_choices("capacity", (16, 8)), bank_choices("margin", (0.2, 0.3))], count))
+    stages = list(sweep(START, [bank_choices("capacity", (16, 8)), bank_choices("margin", (0.2, 0.3))], each(count)))
     assert seen == [START.name, "capacity: 8", "margin: 0.2", "margin: 0.3"]
     assert [one.label for one in stages[1].candidates] == ["0.2", "0.3", "as before"]
     assert stages[1].kept.setting == START
