@@ -238,7 +238,7 @@ def _check_ranges(config: TrainingConfig) -> None:
             raise _wrong(name, "less than 1", getattr(config, name))
     for each in dataclasses.fields(ScheduleConfig):
         value = getattr(config.schedule, each.name)
-        if (_is_number(value) and value < 0) or (each.name in ("frames", "warmup_steps") and value < 1):
+        if (_is_number(value) and value < 0) or (each.name in ("frames", "warmup_steps", "images_every") and value < 1):
             raise _wrong(f"schedule.{each.name}", "more than 0", value)
     for name, choices in CHOICES.items():
         if getattr(config, name) not in choices:

@@ -30,6 +30,7 @@ class ScheduleConfig:
         frames: encoder frames in all.
         single_share: share of the run that sees single slices only.
         long_from: share after which clips get longer.
+        images_every: after that, every so many steps one is of single slices.
         images, short_clips, long_clips: clips per step of 1, ``short`` and ``long`` slices.
         set_size, set_clips: images of a set, and sets per step.
         sorted_share, set_share: shares of the steps with clips that use a self-sorting memory, and that are sets.
@@ -40,6 +41,7 @@ class ScheduleConfig:
     frames: int
     single_share: float = 0.08
     long_from: float = 0.5
+    images_every: int = 2
     images: int = 24
     short: int = 4
     short_clips: int = 8
@@ -93,7 +95,7 @@ def step_plan(config: ScheduleConfig, seed: int, step: int, frames_seen: int) ->
     """What step number ``step`` does; equal arguments give equal plans."""
     rng = np.random.default_rng((seed, step, 17))
     progress = frames_seen / config.frames
-    if progress < config.single_share or step % 2 == 0:
+    if progress < config.single_share or step % config.images_every == 0:
         clips = ClipPlan(config.images, 1, 3, click_share=config.click_share)
         return StepPlan(clips, MemoryPlan(correct=bool(rng.random() < 0.4)))
     kind = float(rng.random())
