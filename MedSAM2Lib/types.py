@@ -150,7 +150,8 @@ class StopRule:
     """When a direction of propagation ends by itself.
 
     A slice is a miss if its object score or predicted IoU is at or below its threshold, or its mask is empty;
-    ``misses`` of them in a row end that direction. ``enabled=False`` runs to the end of the range.
+    ``misses`` of them in a row end that direction. After a slice without any mask the object is back once ``misses``
+    slices in a row are none; fewer are dropped. ``enabled=False`` runs to the end of the range.
     """
 
     enabled: bool = True

@@ -19,8 +19,8 @@ class Lane:
     """One object travelling in one direction over the slices ``todo``, which need not be neighbours.
 
     ``pending`` is shared by the lanes of an object and axis: what is still to be computed. ``waiting`` are misses that
-    may yet be the end of the object, ``finished`` records that nobody has taken yet: neither is lost if a propagation
-    is cancelled.
+    may yet be the end of the object, and slices on which it seems to return after it had vanished; ``finished`` are
+    records that nobody has taken yet: neither is lost if a propagation is cancelled.
     """
 
     object_id: int
@@ -66,6 +66,21 @@ class Lane:
         """The slices that waited keep their masks."""
         self.finished.extend(self.waiting)
         self.waiting = []
+
+    def hold(self, record: SliceRecord, stop: StopRule) -> None:
+        """Takes a slice past the prompts: the object ends, goes on, or the next slices have to tell.
+
+        After a slice on which nothing was seen, the object is back only once it is seen on as many slices in a row as
+        end it: fewer would be left floating beyond its end.
+        """
+        self.waiting.append(record)
+        misses = [is_miss(one, stop) for one in self.waiting]
+        if sum(misses) >= stop.misses:
+            self.end_of_object()
+        elif not any(map(is_blank, self.waiting)) and not misses[-1]:
+            self.object_goes_on()
+        elif len(misses) >= stop.misses and not any(misses[-stop.misses :]):
+            self.object_goes_on()
 
     def without(self, first: int, last: int) -> None:
         """Drops what is held back of slices ``first`` to ``last``: they are to be computed again."""
@@ -118,8 +133,8 @@ def _among(pending: set[int], indices: range) -> deque[int]:
 def propagate(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> Iterator[Progress]:
     """Yields each slice once, in rounds over the lanes; the steps of a round share batches where the device gains.
 
-    A miss (see ``StopRule``) is held back until the next slices tell whether the object goes on: then it is yielded
-    as it is, and as absent if they end the direction. Prompted slices are yielded as they stand. Cancelled between any
+    A miss (see ``StopRule``) is held back until the next slices tell whether the object goes on (``Lane.hold``): then
+    it is yielded as it is, and as absent if they end the direction. Prompted slices are yielded as they stand. Cancelled between any
     two slices, the lanes can be taken up again.
     """
     for lane in lanes:
@@ -139,7 +154,12 @@ def propagate(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> I
 def is_miss(record: SliceRecord, rule: StopRule) -> bool:
     """Whether a tracked slice counts against its lane."""
     doubtful = record.object_score <= rule.object_score or record.predicted_iou <= rule.predicted_iou
-    return doubtful or not bool((record.low_res_logits > 0).any())
+    return doubtful or is_blank(record)
+
+
+def is_blank(record: SliceRecord) -> bool:
+    """Whether nothing of the object is seen on a slice."""
+    return not bool((record.low_res_logits > 0).any())
 
 
 def absent(record: SliceRecord) -> SliceRecord:
@@ -170,10 +190,8 @@ def _advance(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> It
         record = lane.tracker.accept(step, outcome)
         may_stop = stop.enabled and lane.past_prompts
         lane.advance()
-        if may_stop and is_miss(record, stop):
-            lane.waiting.append(record)
-            if len(lane.waiting) >= stop.misses:
-                lane.end_of_object()
+        if may_stop:
+            lane.hold(record, stop)
         else:
             lane.object_goes_on()
             lane.finished.append(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -21,9 +21,10 @@ CLICK = NetworkPrompts(torch.zeros(1, 2), torch.ones(1, dtype=torch.int64))
 
 @dataclass
 class ScriptedRunner:
-    """The runner's interface with a network whose answers are written down: predicted IoU by slice."""
+    """The runner's interface with a network whose answers are written down: predicted IoU by slice, blank slices."""
 
     iou: Callable[[int], float]
+    blank: Container[int] = ()
     batch_limit: int = 1
     batches: list[list[tuple[int, int]]] = field(default_factory=list)
 
@@ -43,7 +44,8 @@ class ScriptedRunner:
 
     def _record(self, index: int, direction: int) -> SliceRecord:
         iou = self.iou(index)
-        return SliceRecord(index, direction, torch.ones(1, 1, 2, 2), iou, 5.0, torch.zeros(1, 1))  # type: ignore[arg-type]
+        logits = torch.full((1, 1, 2, 2), -1.0 if index in self.blank else 1.0)
+        return SliceRecord(index, direction, logits, iou, 5.0, torch.zeros(1, 1))  # type: ignore[arg-type]
 
 
 def tracker_with(runner: ScriptedRunner, prompted: Sequence[int], slice_count: int) -> Tracker:
@@ -83,6 +85,24 @@ def test_a_single_miss_between_good_slices_keeps_its_mask() -> None:
     assert found[12]
     assert not found[15]
     assert max(found) == 16
+
+
+def test_a_single_slice_seen_again_between_blank_ones_does_not_float_beyond_the_end() -> None:
+    found = run(ScriptedRunner(lambda index: 0.9, blank=(13, 15, 16, 17)), [10], 10, 49)
+    assert [index for index, present in found.items() if present] == [10, 11, 12]
+    assert max(found) == 15
+
+
+def test_an_object_seen_again_on_as_many_slices_as_end_it_goes_on_with_all_of_them() -> None:
+    found = run(ScriptedRunner(lambda index: 0.9, blank=(13, 18, 19)), [10], 10, 49)
+    assert [index for index, present in found.items() if present] == list(range(10, 18))
+    assert max(found) == 19
+
+
+def test_a_slice_seen_again_and_doubted_next_is_not_back() -> None:
+    found = run(ScriptedRunner(lambda index: 0.1 if index == 15 else 0.9, blank=(13,)), [10], 10, 49)
+    assert [index for index, present in found.items() if present] == [10, 11, 12]
+    assert max(found) == 15
 
 
 def test_a_single_miss_at_the_very_end_of_the_range_stands() -> None:
