@@ -20,6 +20,8 @@ POINT ?=
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 0
+# Python compiles what is imported when it is imported: a small part of what is installed.
+export PIP_NO_COMPILE ?= 1
 
 .PHONY: setup demo app package test test-long lint format benchmark clean
 
@@ -48,7 +50,7 @@ package: setup
 	$(BIN)/python -m pytest Testing/panel/test_setup_packaging.py Testing/panel/test_setup_layouts.py
 
 test: setup lint
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal
 
 test-long: setup
 	$(BIN)/python -m pytest -m long

@@ -78,7 +78,10 @@ def test_logits_are_float32_on_the_voxels_and_minus_1024_where_nothing_was_compu
     assert (logits[15:] == NOT_COMPUTED).all()
 
 
-@pytest.mark.parametrize("name", ["mask.nrrd", "mask.nii.gz", "mask.seg.nrrd"])
+@pytest.mark.parametrize(
+    "name",
+    ["mask.seg.nrrd", *(pytest.param(name, marks=pytest.mark.long) for name in ("mask.nrrd", "mask.nii.gz"))],
+)
 def test_the_same_command_gives_the_same_bytes(volume: Path, out: Path, name: str) -> None:
     found = []
     for _ in range(2):

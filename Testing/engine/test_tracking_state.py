@@ -51,7 +51,14 @@ OPTIONS = {
     "self-sorting, zoomed": EngineOptions(fit="letterbox", zoom=1.7, memory=SELF_SORTING, self_sorting=SORTING),
     "key slice": EngineOptions(fit="letterbox", memory=KEY_SLICE),
 }
-EACH_MEMORY = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+_EVERYDAY = ("temporal", "self-sorting, zoomed")
+EACH_MEMORY = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=() if name in _EVERYDAY else pytest.mark.long)
+        for name, options in OPTIONS.items()
+    ],
+)
 
 
 def session_with(engine: Sam2Engine, *prompts: Prompt) -> TrackingSession:
