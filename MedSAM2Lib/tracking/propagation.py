@@ -75,11 +75,11 @@ class Lane:
         """
         self.waiting.append(record)
         misses = [is_miss(one, stop) for one in self.waiting]
+        vanished = any(map(is_blank, self.waiting))
+        needed = stop.misses if vanished else 1
         if sum(misses) >= stop.misses:
             self.end_of_object()
-        elif not any(map(is_blank, self.waiting)) and not misses[-1]:
-            self.object_goes_on()
-        elif len(misses) >= stop.misses and not any(misses[-stop.misses :]):
+        elif len(misses) >= needed and not any(misses[-needed:]):
             self.object_goes_on()
 
     def without(self, first: int, last: int) -> None:
@@ -134,8 +134,8 @@ def propagate(lanes: Sequence[Lane], runner: NetworkRunner, stop: StopRule) -> I
     """Yields each slice once, in rounds over the lanes; the steps of a round share batches where the device gains.
 
     A miss (see ``StopRule``) is held back until the next slices tell whether the object goes on (``Lane.hold``): then
-    it is yielded as it is, and as absent if they end the direction. Prompted slices are yielded as they stand. Cancelled between any
-    two slices, the lanes can be taken up again.
+    it is yielded as it is, and as absent if they end the direction. Prompted slices are yielded as they stand.
+    Cancelled between any two slices, the lanes can be taken up again.
     """
     for lane in lanes:
         yield from _finished(lane)
