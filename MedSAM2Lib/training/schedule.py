@@ -2,7 +2,8 @@
 
 Single slices come first, then single slices alternate with clips of four, later of six, so that every temporal
 position of the memory is trained. Clips are followed with SAM 2's temporal memory, with the self-sorting one, or are
-sets of images without an order.
+sets of images without an order. Like SAM 2 (arXiv 2408.00714, appendix D), a trained network may be finished on longer
+clips with its image encoder frozen: the configuration ``embedded-long``.
 """
 
 from __future__ import annotations

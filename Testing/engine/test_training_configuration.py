@@ -48,6 +48,10 @@ WRONG = {
     "list for a table": ({"rate_shares": [1]}, "rate_shares must be a table"),
     "schedule is no table": ({"schedule": 3}, "schedule must be a table"),
     "no frames": ({"frames": 0}, "schedule.frames must be more than 0"),
+    "single slices at every zeroth step": (
+        {"schedule": {"images_every": 0}},
+        "schedule.images_every must be more than 0",
+    ),
     "negative rate": ({"schedule": {"peak_rate": -1}}, "schedule.peak_rate must be"),
     "no time": ({"checkpoint_minutes": 0}, "checkpoint_minutes must be more than 0"),
     "unknown precision": ({"precision": "fp16"}, "precision must be one of fp32, bf16, auto"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -158,6 +159,12 @@ def test_single_slices_come_first_and_then_alternate_with_clips_that_get_longer(
     assert {plan.memory.mask_prompt for plan in plans} == {True, False}
     assert {plan.clips.scattered for plan in plans} == {True, False}
     assert plans == [step_plan(config, 0, step, 9000) for step in range(1, 400, 2)]
+
+
+def test_single_slices_take_the_share_of_the_steps_that_they_are_given() -> None:
+    config = replace(ScheduleConfig.warm_start(10_000), images_every=5)
+    singles = [step for step in range(100) if step_plan(config, 0, step, 5000).clips.frames == 1]
+    assert singles == list(range(0, 100, 5))
 
 
 def test_memories_take_their_shares_of_a_warm_start_from_its_first_step() -> None:
