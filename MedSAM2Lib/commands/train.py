@@ -12,8 +12,8 @@ from MedSAM2Lib.errors import InputError
 EPILOG = """
 configuration
   --config is a JSON file or a name: embedded, embedded-warm (for weights that are trained already), embedded-long (the
-  image encoder frozen, clips of 16 slices), embedded-gpu, finetune, finetune-large, or a recipe. Its keys are those of the run; --set changes one (--set
-  schedule.peak_rate=1e-4), --frames, --seed and --workers the usual ones.
+  image encoder frozen, clips of 16 slices), embedded-gpu, finetune, finetune-large, or a recipe. Its keys are those of
+  the run; --set changes one (--set schedule.peak_rate=1e-4), --frames, --seed and --workers the usual ones.
 
 your own cases
   --finetune DATA: a folder with one folder a case, each with image.nrrd, mask.seg.nrrd (every segment is an object)

@@ -48,7 +48,7 @@ WRONG = {
     "list for a table": ({"rate_shares": [1]}, "rate_shares must be a table"),
     "schedule is no table": ({"schedule": 3}, "schedule must be a table"),
     "no frames": ({"frames": 0}, "schedule.frames must be more than 0"),
-    "single slices at every zeroth step": (
+    "no step between": (
         {"schedule": {"images_every": 0}},
         "schedule.images_every must be more than 0",
     ),
