@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MedSAM2Lib.tracking.engine import EngineOptions
-from MedSAM2Lib.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt, SliceKey
+from MedSAM2Lib.types import Axis, BoxPrompt, MaskPrompt, PointPrompt, Prompt, SliceKey
 from MedSAM2Lib.volume.intensity import CT_PRESETS, Window
 from MedSAM2Lib.volume.prompted_window import window_of_prompt
 from MedSAM2Lib.volume.volume import Volume
@@ -48,6 +48,32 @@ def test_a_box_with_some_air_in_it_stays_in_the_soft_tissue_window() -> None:
     row, column = PLACES[50]
     around = BoxPrompt((column - 3, row - 3, 6), (column + 7, row + 2, 6))
     assert window_of_prompt(chest(), around) == CT_PRESETS["soft-tissue"]
+
+
+def lung_base() -> Volume:
+    """A lung 14 rows high and 10 columns wide round a dome of tissue that fills most of its rectangle, [12, 24, 24]."""
+    array = np.full((12, 24, 24), 50, dtype=np.int16)
+    array[:, 5:19, 7:17] = -800
+    array[:, 7:, 8:16] = 50
+    return Volume.from_array(array)
+
+
+@pytest.mark.parametrize("axis", ["k", "j", "i"])
+def test_a_box_that_a_lung_fits_shows_the_lung_though_most_of_the_box_is_tissue(axis: Axis) -> None:
+    first, last = np.array((7, 5, 6)), np.array((16, 18, 6))
+    array = lung_base().array
+    order = {"k": (0, 1, 2), "j": (1, 0, 2), "i": (1, 2, 0)}[axis]
+    place = {"k": (0, 1, 2), "j": (0, 2, 1), "i": (2, 0, 1)}[axis]
+    box = BoxPrompt(tuple(first[list(place)].tolist()), tuple(last[list(place)].tolist()), axis)
+    turned = Volume.from_array(np.ascontiguousarray(array.transpose(order)))
+    dark = turned.slice(axis, 6) < -500
+    assert dark.any() and dark[5:19, 7:17].mean() < 0.5
+    assert window_of_prompt(turned, box) == CT_PRESETS["lung"]
+
+
+def test_a_box_around_the_dome_under_the_lung_shows_tissue() -> None:
+    assert window_of_prompt(lung_base(), BoxPrompt((7, 6, 6), (16, 23, 6))) == CT_PRESETS["soft-tissue"]
+    assert window_of_prompt(lung_base(), BoxPrompt((8, 7, 6), (15, 18, 6))) == CT_PRESETS["soft-tissue"]
 
 
 def test_a_negative_click_chooses_nothing() -> None:
