@@ -27,6 +27,7 @@ from MedSAM2Lib.evaluation.settings import Setting
 from MedSAM2Lib.evaluation.statistics import paired_difference
 from MedSAM2Lib.evaluation.synthetic import SyntheticSource
 from MedSAM2Lib.evaluation.users import SLICE_CHOICES, PromptingUser
+from MedSAM2Lib.memory.options import SelfSortingOptions
 from MedSAM2Lib.tracking.device import ExecutionContext
 from MedSAM2Lib.volume.io import read_volume
 from MedSAM2Lib.weights.loading import load_network
@@ -49,7 +50,10 @@ DEFAULT = Setting("three orientations", memory="self-sorting", orientations="3")
 SINGLE = Setting("one orientation", memory="self-sorting")
 NETWORKS = (
     DEFAULT,
+    Setting("orientations worth it", memory="self-sorting", orientations="auto"),
     SINGLE,
+    Setting("code's rule, one orientation", memory="self-sorting", self_sorting=SelfSortingOptions(rule="code")),
+    Setting("temporal, three orientations", memory="temporal", orientations="3"),
     Setting("temporal, one orientation", memory="temporal"),
     Setting("key slice as only memory", memory="key-slice"),
     Setting("no memory", memory="none"),
