@@ -101,8 +101,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene, self._tags = scene, []
         if scene is not None:
             kinds = slicer.vtkMRMLScene
-            events = (kinds.NodeAddedEvent, kinds.NodeRemovedEvent, kinds.EndImportEvent, kinds.EndCloseEvent)
+            events = (kinds.NodeAddedEvent, kinds.EndImportEvent, kinds.EndCloseEvent)
             self._tags = [scene.AddObserver(event, lambda *_: self._fill()) for event in events]
+            self._tags.append(scene.AddObserver(kinds.NodeRemovedEvent, leaving(self._on_left)))
             self._tags.append(scene.AddObserver(kinds.NodeAboutToBeRemovedEvent, leaving(self._on_leaving), -10.0))
         self._fill()
 
@@ -170,6 +171,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if row >= 0 and not self._scene.IsClosing():
             self._combo.removeItem(row)
             self._tell()
+
+    def _on_left(self, node: Any) -> None:
+        """A node that was listed until now; a scene that closes has many that were not."""
+        if self._combo.findData(node.GetID()) >= 0 or not self._scene.IsClosing():
+            self._fill()
 
     def _on_activated(self, row: int) -> None:
         if self._combo.itemData(row) is None:
