@@ -5,7 +5,7 @@
 #   make demo VOLUME=ct.nii.gz POINT=i,j,k     the same on your own volume
 #   make app        the Slicer module in SlicerHost, a stand-in for 3D Slicer; VOLUME=ct.nii.gz opens a volume
 #   make package    the extension as Slicer would install it, in build/package, and a click in it; needs no Slicer
-#   make test       lint, types and the everyday tests (under 15 minutes on 2 cores)
+#   make test       lint, types and the everyday tests (15 to 20 minutes on 2 cores)
 #   make test-long  everything slower
 #   make lint, make format, make benchmark, make clean
 

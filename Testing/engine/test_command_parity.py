@@ -69,6 +69,7 @@ def compare(folder: Path, shape: tuple[int, int, int], arguments: list[str], pro
     np.testing.assert_allclose(ours, theirs, atol=2e-3 * np.abs(theirs).max())
 
 
+@pytest.mark.long
 def test_a_click_in_a_512_volume(tmp_path: Path) -> None:
     prompt = {"points": [[200.0, 310.0]], "labels": [1]}
     compare(tmp_path, (4, SIZE, SIZE), ["--point", f"200,310,{START}"], prompt)

@@ -55,7 +55,12 @@ def run_in_parts(session: TrackingSession, request: PropagationRequest, steps: l
 
 @pytest.mark.parametrize(
     ("memory", "orientations", "zoom"),
-    [("temporal", "1", None), ("self-sorting", "1", 1.7), ("temporal", "3", 1.7), ("self-sorting", "3", None)],
+    [
+        ("temporal", "1", None),
+        pytest.param("self-sorting", "1", 1.7, marks=pytest.mark.long),
+        pytest.param("temporal", "3", 1.7, marks=pytest.mark.long),
+        ("self-sorting", "3", None),
+    ],
 )
 def test_a_first_run_and_a_correction_in_parts_are_the_same_as_whole(
     memory: str, orientations: Orientations, zoom: float | None
