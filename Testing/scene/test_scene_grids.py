@@ -128,7 +128,7 @@ def test_a_segmentation_under_a_bent_transform_is_refused(scene: Any, volume: An
     assert refused(segmentation, volume) == "E_TRANSFORM_NONLINEAR"
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(angles, flips, st.integers(0, 1000), st.booleans())
 def test_a_converted_segment_is_the_original_looked_up_at_every_voxel(
     turn: Any, flip: Any, seed: int, transformed: bool
