@@ -101,10 +101,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene, self._tags = scene, []
         if scene is not None:
             kinds = slicer.vtkMRMLScene
-            events = (kinds.NodeAddedEvent, kinds.EndImportEvent, kinds.EndCloseEvent)
+            events = (kinds.EndImportEvent, kinds.EndCloseEvent)
             self._tags = [scene.AddObserver(event, lambda *_: self._fill()) for event in events]
-            self._tags.append(scene.AddObserver(kinds.NodeRemovedEvent, leaving(self._on_left)))
-            self._tags.append(scene.AddObserver(kinds.NodeAboutToBeRemovedEvent, leaving(self._on_leaving), -10.0))
+            self._tags.append(scene.AddObserver(kinds.NodeAddedEvent, of_node(self._on_added)))
+            self._tags.append(scene.AddObserver(kinds.NodeRemovedEvent, of_node(self._on_left)))
+            self._tags.append(scene.AddObserver(kinds.NodeAboutToBeRemovedEvent, of_node(self._on_leaving), -10.0))
         self._fill()
 
     def mrmlScene(self) -> Any:
@@ -133,21 +134,23 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return node
 
     def _nodes(self) -> list[Any]:
-        found = []
-        for index in range(self._scene.GetNumberOfNodes() if self._scene else 0):
-            node = self._scene.GetNthNode(index)
-            if (self._flags["showHidden"] or not node.GetHideFromEditors()) and self._fits(node):
-                found.append(node)
-        return found
+        scene = self._scene
+        nodes = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes() if scene else 0))
+        is_listed = self._is_listed
+        return [node for node in nodes if is_listed(node)]
 
-    def _fits(self, node: Any) -> bool:
-        exact = not self._flags["showChildNodeTypes"]
-        if not any(node.GetClassName() == kind if exact else node.IsA(kind) for kind in self._types):
+    def _is_listed(self, node: Any) -> bool:
+        if not self._has_type(node) or (node.GetHideFromEditors() and not self._flags["showHidden"]):
             return False
         wanted = [(name, value) for kind, name, value in self._attributes if node.IsA(kind)]
         return all(
             node.GetAttribute(name) is not None and value in ("", node.GetAttribute(name)) for name, value in wanted
         )
+
+    def _has_type(self, node: Any) -> bool:
+        if not any(map(node.IsA, self._types)):
+            return False
+        return self._flags["showChildNodeTypes"] or node.GetClassName() in self._types
 
     def _fill(self, wanted: str | None = None) -> None:
         """List the nodes anew and keep the choice; a choice that is gone becomes None, or the first node."""
@@ -172,9 +175,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._combo.removeItem(row)
             self._tell()
 
+    def _on_added(self, node: Any) -> None:
+        if self._has_type(node):
+            self._fill()
+
     def _on_left(self, node: Any) -> None:
         """A node that was listed until now; a scene that closes has many that were not."""
-        if self._combo.findData(node.GetID()) >= 0 or not self._scene.IsClosing():
+        if self._has_type(node) and (not self._scene.IsClosing() or self._combo.findData(node.GetID()) >= 0):
             self._fill()
 
     def _on_activated(self, row: int) -> None:
@@ -191,7 +198,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self.currentNodeIDChanged.emit(identifier)
 
 
-def leaving(callback: Any) -> Any:
+def of_node(callback: Any) -> Any:
     """An observer that gets the node of a scene's event."""
 
     def called(_scene: Any, _event: str, node: Any) -> None:

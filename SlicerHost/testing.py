@@ -44,7 +44,7 @@ def settle() -> None:
     for _ in range(5):
         QtWidgets.QApplication.processEvents()
     for view in slicer.app.layoutManager().views():
-        view.forceRender()
+        view.renderScheduled()
     QtWidgets.QApplication.processEvents()
 
 

@@ -113,6 +113,11 @@ class VtkView(QtWidgets.QWidget):
         if not self._pauses and not self._timer.active:
             self._timer.start()
 
+    def renderScheduled(self) -> None:
+        """Render now what was to be rendered soon; nothing where nothing was."""
+        if self._timer.active:
+            self.forceRender()
+
     def forceRender(self) -> None:
         self._timer.stop()
         if not self._pauses and self._window.GetSize()[0] > 1:
