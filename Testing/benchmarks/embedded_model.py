@@ -1,6 +1,7 @@
 """What the embedded model reaches on synthetic objects that no training saw and on real CT, beside what it must beat.
 
     python -m Testing.benchmarks.embedded_model [--model MODEL] [--synthetic N] [--no-real] [--at largest|quarter]
+        [--only-required]
 
 Prompts are made from the truth on one slice along k: its tight box, its deepest point, or that point and then the true
 mask of the slice where the result differs most. Dice on the prompted slice (2D) and in 3D; paired differences of the
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,16 +49,19 @@ OTHERS = {
 SYNTHETIC, ORGANS, STRUCTURES, LESIONS = "synthetic", "6 organs", "14 structures", "lesions"
 DEFAULT = Setting("three orientations", memory="self-sorting", orientations="3")
 SINGLE = Setting("one orientation", memory="self-sorting")
-NETWORKS = (
+REQUIRED = (
     DEFAULT,
-    Setting("orientations worth it", memory="self-sorting", orientations="auto"),
     SINGLE,
-    Setting("code's rule, one orientation", memory="self-sorting", self_sorting=SelfSortingOptions(rule="code")),
-    Setting("temporal, three orientations", memory="temporal", orientations="3"),
-    Setting("temporal, one orientation", memory="temporal"),
     Setting("key slice as only memory", memory="key-slice"),
     Setting("no memory", memory="none"),
     Setting("true key slice, true extent", memory="repeated-within"),
+)
+"""The default and what it must be ahead of."""
+OTHERS_OF_INTEREST = (
+    Setting("orientations worth it", memory="self-sorting", orientations="auto"),
+    Setting("code's rule, one orientation", memory="self-sorting", self_sorting=SelfSortingOptions(rule="code")),
+    Setting("temporal, three orientations", memory="temporal", orientations="3"),
+    Setting("temporal, one orientation", memory="temporal"),
 )
 CLASSICAL = {"GrowCut": GrowCut, "region growing": RegionGrowing}
 
@@ -84,7 +88,9 @@ def real_cases(data: Path) -> Iterator[tuple[Case, tuple[str, ...]]]:
         yield Case(file.stem[:16], read_volume(file), np.load(file)["gts"] > 0), (LESIONS,)
 
 
-def scores_of(model: ReadyModel, case: Case, groups: tuple[str, ...], at: str) -> Iterator[Score]:
+def scores_of(
+    model: ReadyModel, case: Case, groups: tuple[str, ...], at: str, settings: Sequence[Setting]
+) -> Iterator[Score]:
     """Every method and prompt on one object."""
     index = SLICE_CHOICES[at](case.truth, "k")
     shared = SharedFeatures()
@@ -95,7 +101,7 @@ def scores_of(model: ReadyModel, case: Case, groups: tuple[str, ...], at: str) -
         on_slice = dice(found.mask[index], case.truth[index])
         return Score(case.name, groups, method, prompt, on_slice, dice(found.mask, case.truth))
 
-    for setting in NETWORKS:
+    for setting in settings:
         (by_box,) = segment_case(model, case, setting, box, shared)
         yield score(setting.name, "box", by_box)
         if setting is DEFAULT:
@@ -133,7 +139,7 @@ def differences(found: list[Score], groups: list[str]) -> str:
     """The default less each other method in 3D, the same objects, as Markdown."""
     lines = ["| default less, 3D | " + " | ".join(groups) + " |", "|---|" + "---|" * len(groups)]
     values = {(one.case, one.method, one.prompt): one.in_volume for one in found}
-    methods = [one.name for one in NETWORKS if one is not DEFAULT] + list(CLASSICAL)
+    methods = [method for method in dict.fromkeys(one.method for one in found) if method != DEFAULT.name]
     for prompt in ("box", "click"):
         for method in methods:
             cells = []
@@ -153,6 +159,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=int, default=200, help="synthetic objects (default 200; 0 for none)")
     parser.add_argument("--no-real", action="store_true")
     parser.add_argument("--at", choices=tuple(SLICE_CHOICES), default="largest", help="the prompted slice")
+    parser.add_argument("--only-required", action="store_true", help="the default and what it must be ahead of")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = ReadyModel(load_network(options.model), ExecutionContext(torch.device("cpu"), torch.float32))
@@ -160,10 +167,11 @@ def main() -> None:
     cases = [] if source is None else [(case, (SYNTHETIC,)) for case in source.cases()]
     if not options.no_real and SHARED_DATA.is_dir():
         cases += list(real_cases(SHARED_DATA))
+    settings = REQUIRED if options.only_required else (*REQUIRED, *OTHERS_OF_INTEREST)
     found: list[Score] = []
     started = time.monotonic()
     for number, (case, groups) in enumerate(cases):
-        found += scores_of(model, case, groups, options.at)
+        found += scores_of(model, case, groups, options.at, settings)
         print(f"{number + 1} of {len(cases)}, {time.monotonic() - started:.0f} s", end="\r", file=sys.stderr)
     groups = [group for group in (SYNTHETIC, ORGANS, STRUCTURES, LESIONS) if any(group in one.groups for one in found)]
     print(f"\nmodel {model.loaded.name}, sha256 {model.loaded.checksum[:12]}, prompted at {options.at}\n")
