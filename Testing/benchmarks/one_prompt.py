@@ -1,6 +1,7 @@
 """One-Prompt segmentation of unordered sets by each memory, with the embedded model.
 
-    python -m Testing.benchmarks.one_prompt [--bodies FOLDER] [--sets N] [--shuffles N] [--no-real] [--model MODEL]
+    python -m Testing.benchmarks.one_prompt [--bodies FOLDER] [--sets N] [--images N] [--shuffles N] [--no-real]
+        [--model MODEL]
 
 Sets: synthetic images of one organ in one body, and in several bodies; slices of a real CT as 8-bit images in the
 soft-tissue window, one set an organ. One image is prompted by the tight box of the truth: the first one with the
@@ -40,7 +41,6 @@ from Testing.benchmarks.unordered_sets import SetImage, held_out_bodies, make_se
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ORGANS = {"spleen": 1, "right kidney": 2, "left kidney": 3, "gallbladder": 4, "liver": 5, "stomach": 6}
 BODIES, BODIES_USED_BEFORE = 16, 8
-IMAGES_IN_A_SET = 10
 SETTINGS: dict[str, dict[str, object]] = {
     "none": {"memory": "none"},
     "temporal": {"memory": "temporal"},
@@ -76,11 +76,11 @@ class Score:
     value: float
 
 
-def synthetic_groups(folder: Path, count: int) -> list[Group]:
-    """Sets from bodies that no choice was made on."""
+def synthetic_groups(folder: Path, count: int, size: int) -> list[Group]:
+    """``count`` sets a kind, of ``size`` images, from bodies that no choice was made on."""
     bodies = held_out_bodies(folder, BODIES)[BODIES_USED_BEFORE:]
     return [
-        Group(name, [make_set(bodies, seed, IMAGES_IN_A_SET, several) for seed in range(count)])
+        Group(name, [make_set(bodies, seed, size, several) for seed in range(count)])
         for name, several in (("one body", False), ("several bodies", True))
     ]
 
@@ -209,13 +209,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bodies", type=Path, default=Path(tempfile.gettempdir()) / "medsam2-unordered-bodies")
     parser.add_argument("--model", default="embedded", help="a model's name or a checkpoint (default embedded)")
-    parser.add_argument("--sets", type=int, default=6, help="synthetic sets of each kind (default 6, of 10 images)")
+    parser.add_argument("--sets", type=int, default=2, help="synthetic sets of each kind (default 2)")
+    parser.add_argument("--images", type=int, default=100, help="images in each synthetic set (default 100)")
     parser.add_argument("--shuffles", type=int, default=10, help="shuffles of one set of each kind (default 10)")
     parser.add_argument("--no-real", action="store_true", help="leave the real CT out")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load_network(options.model)
-    groups = synthetic_groups(options.bodies, options.sets)
+    groups = synthetic_groups(options.bodies, options.sets, options.images)
     if not options.no_real and SHARED_DATA.is_dir():
         groups.append(real_group(SHARED_DATA))
 
