@@ -30,8 +30,12 @@ written to --out, as the results come
   suffix only are refused.
   confidences.csv: image, confidence (predicted IoU), object_score (a logit), found, prompted, shown (the images whose
   memory the network was shown), mask_pixels. Where found is no, the mask is empty.
-  imageset.json: which set this is, and the settings. Another set's results are never written over, the same set's are
+  imageset.json: which set this is, the settings, and at the end what the memory holds and what each image that came
+  pushed out. Another set's results are never written over, the same set's are
   replaced.
+
+memory of the computer
+  features of images stay within 1 GiB; each image's low-resolution result and a short description stay beside them
 
 order
   content  the image most similar to those in the memory comes next; names of files make no difference.
@@ -153,12 +157,14 @@ def settings_from(options: argparse.Namespace) -> ImageSetSettings:
         raise InputError(
             "E_SET_ORDER", "--memory temporal goes by the order of images: use it with --order content, the default."
         )
-    if options.order == "free" and options.rule is not None:
-        raise InputError(
-            "E_SET_RULE",
-            "--rule says which entry leaves when one comes after another, and --order free weighs all at once: leave "
-            "--rule out.",
-        )
+    for name in ("rule", "margin"):
+        if options.order == "free" and getattr(options, name) is not None:
+            raise InputError(
+                "E_SET_RULE",
+                "--{name} says which entry leaves when one comes after another, and --order free weighs all at once: "
+                "leave --{name} out.",
+                name=name,
+            )
     if options.least_confidence is not None and not 0.0 <= options.least_confidence <= 1.0:
         raise InputError(
             "E_LEAST_CONFIDENCE",

@@ -47,6 +47,8 @@ def run_set(settings: ImageSetSettings, written: Sequence[WrittenPrompt]) -> int
         print(f"medsam2: left out: {file.error}", file=sys.stderr)
     start = time.perf_counter()
     interrupted = _collect(session, outputs, manifest(settings, model, session, written, left_out))
+    if outputs.rows:
+        outputs.end({"interrupted": interrupted, "bank": bank_contents(session)})
     _say(session, model, outputs, len(files) - len(left_out), interrupted, time.perf_counter() - start)
     if interrupted:
         return EXIT_INTERRUPTED
@@ -123,6 +125,28 @@ def manifest(
     }
 
 
+def bank_contents(session: ImageSetSession) -> dict[str, Any] | None:
+    """What the memory holds at the end and every offer to it, images by their names; None before a run."""
+    bank = session.bank()
+    if bank is None:
+        return None
+    names = [image.names[0] for image in session.images]
+    return {
+        "capacity": bank.capacity,
+        "prompted": [names[place] for place in bank.prompted],
+        "tracked": [names[place] for place in bank.tracked],
+        "events": [
+            {
+                "image": names[event.slice_index],
+                "kept": event.kept,
+                "pushed_out": None if event.pushed_out is None else names[event.pushed_out],
+                "reason": event.reason,
+            }
+            for event in bank.events
+        ],
+    }
+
+
 def _collect(session: ImageSetSession, outputs: SetOutputs, description: dict[str, Any]) -> bool:
     """Runs to the end or to Ctrl-C, and says whether that came; what is done is written by then."""
     try:
@@ -154,6 +178,12 @@ def _say(
                 f"The model is unsure of the object on the prompted image {session.images[result.place].names[0]} "
                 f"(predicted IoU {result.predicted_iou:.2f}): try a box, or more points."
             )
+    bank = session.bank()
+    if session.options.memory == "self-sorting" and bank is not None and bank.grown:
+        model.context.notice(
+            f"The memory is to hold {bank.capacity} image{'s' if bank.capacity != 1 else ''} and "
+            f"{len(bank.prompted)} are prompted: it keeps them all, and no other image beside them."
+        )
     for sentence in model.context.notices:
         print(f"note: {sentence}", file=sys.stderr)
     done, found = len(outputs.rows), sum(row["found"] == "yes" for row in outputs.rows)

@@ -38,6 +38,7 @@ class SetOutputs:
     fingerprint: str
     mask_names: Sequence[str]
     rows: list[dict[str, object]] = field(default_factory=list)
+    _manifest: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, images: Path) -> None:
         """Raises OutputError for a folder that cannot be written, is the set's own, or holds something else."""
@@ -62,11 +63,14 @@ class SetOutputs:
     def begin(self, manifest: Mapping[str, Any]) -> None:
         """Makes the folder, removes an earlier run's results of the same set, and says which set this is."""
         self.folder.mkdir(exist_ok=True)
-        with replacing(self.folder / MANIFEST_NAME) as partial:
-            text = json.dumps({"set": self.fingerprint, **manifest}, indent=2)
-            partial.write_text(text + "\n", encoding="utf-8")
+        self._manifest = {"set": self.fingerprint, **manifest}
+        self._write_manifest({})
         for name in (CSV_NAME, *self.mask_names):
             (self.folder / name).unlink(missing_ok=True)
+
+    def end(self, found: Mapping[str, Any]) -> None:
+        """Adds what is known only after the run."""
+        self._write_manifest(found)
 
     def write(self, result: ImageResult, mask: BoolArray, names: Sequence[str], shown: Sequence[str]) -> None:
         """The mask of an image under each of its names, and the table with one more row for each."""
@@ -89,6 +93,10 @@ class SetOutputs:
         writer.writerows(self.rows)
         with replacing(self.folder / CSV_NAME) as partial:
             partial.write_text(table.getvalue(), encoding="utf-8", errors="surrogateescape")
+
+    def _write_manifest(self, found: Mapping[str, Any]) -> None:
+        with replacing(self.folder / MANIFEST_NAME) as partial:
+            partial.write_text(json.dumps({**self._manifest, **found}, indent=2) + "\n", encoding="utf-8")
 
     def _check_same_set(self) -> None:
         path = self.folder / MANIFEST_NAME

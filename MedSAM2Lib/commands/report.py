@@ -22,6 +22,7 @@ from MedSAM2Lib.volume.io import replacing
 
 if TYPE_CHECKING:
     from MedSAM2Lib.commands.segmentation import ReadyModel, Segmentation, SegmentSettings
+    from MedSAM2Lib.tracking.session import TrackingSession
 
 _PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "safetensors")
 
@@ -92,20 +93,21 @@ def _object_report(done: Segmentation, object_id: int, name: str) -> dict[str, A
         "region_order": "first row, first column, last row, last column; voxel n covers n to n + 1",
         "regions": {result.key.axis: list(result.frame.region) for result in results},
         "suggested_prompt": _suggestion_report(done.session.suggest(object_id)),
-        "slices": [_slice_report(result) for result in results],
+        "slices": [_slice_report(result, done.session) for result in results],
         "banks": [_bank_view(view) for axis in AXES if (view := done.session.bank(object_id, axis)) is not None],
     }
 
 
-def _slice_report(result: SliceResult) -> dict[str, Any]:
+def _slice_report(result: SliceResult, session: TrackingSession) -> dict[str, Any]:
     """A slice of an axis; ``shown`` are the slices of that axis whose memory the network was shown for it."""
+    logits = session.voxel_logits(result) if session.is_given(result) else result.logits
     return {
         "axis": result.key.axis,
         "index": result.key.index,
         "prompted": result.prompted,
         "predicted_iou": round(result.predicted_iou, 4),
         "object_score": round(result.object_score, 4),
-        "object": bool((result.logits > 0).any()),
+        "object": bool((logits > 0).any()),
         "shown": list(result.shown),
     }
 

@@ -167,6 +167,9 @@ def _check_numbers(setting: Setting, where: str) -> None:
     ):
         if number is not None and number < least:
             raise _bad(where, name, number, f"{least} or more")
+    for name, share in (("margin", setting.self_sorting.margin), ("least_iou", setting.self_sorting.least_iou)):
+        if not 0.0 <= share <= 1.0:
+            raise _bad(where, name, share, "a number from 0 to 1")
 
 
 def _bad(where: str, name: str, value: object, wanted: str) -> InputError:

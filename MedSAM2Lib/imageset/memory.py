@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,9 +13,29 @@ from MedSAM2Lib.memory.bank import MemoryEntry, MemoryQuery, MemorySelection
 from MedSAM2Lib.memory.self_sorting import SelfSortingMemory, least_dissimilar
 from MedSAM2Lib.memory.similarity import cosine_matrix, cosine_to
 from MedSAM2Lib.memory.temporal import TemporalMemory
+from MedSAM2Lib.types import BankEvent
 
 CANDIDATES_FOR_EACH_PLACE = 4
 """Of all confident results, this many times the capacity are weighed against each other: the most confident ones."""
+
+
+@dataclass(frozen=True)
+class SetBank:
+    """What the memory of a set holds, to be looked at.
+
+    ``capacity`` is how many images are kept, prompted ones included; None without such a limit. ``prompted`` and
+    ``tracked`` are places of images. ``events`` are all offers of images in their order; their slices are places.
+    """
+
+    capacity: int | None
+    prompted: tuple[int, ...]
+    tracked: tuple[int, ...]
+    events: tuple[BankEvent, ...]
+
+    @property
+    def grown(self) -> bool:
+        """Whether more images are prompted than the capacity holds, so that it has grown to keep them all."""
+        return self.capacity is not None and len(self.prompted) > self.capacity
 
 
 class SetMemory:
@@ -83,6 +103,15 @@ class SetMemory:
         """Places of all remembered images, ascending."""
         return sorted({self._place_of(entry.slice_index) for entry in self._bank.entries()})
 
+    def contents(self) -> SetBank:
+        """What is held now, why each image came and what it pushed out."""
+        state = self._bank.state()
+        prompted, tracked = (
+            tuple(dict.fromkeys(self._place_of(entry.slice_index) for entry in entries))
+            for entries in (state.prompted, state.tracked)
+        )
+        return SetBank(self._bank.capacity, prompted, tracked, tuple(map(self._of_places, state.events)))
+
     def fill(self, candidates: Sequence[MemoryEntry]) -> None:
         """Takes those of ``candidates`` that are the most dissimilar, all weighed at once.
 
@@ -103,6 +132,10 @@ class SetMemory:
 
     def _place_of(self, index: int) -> int:
         return self._places[index] if self._temporal else index
+
+    def _of_places(self, event: BankEvent) -> BankEvent:
+        left = None if event.pushed_out is None else self._place_of(event.pushed_out)
+        return replace(event, slice_index=self._place_of(event.slice_index), pushed_out=left)
 
     def _forget_far(self) -> None:
         """Lets go of tracked images that no later one can be shown."""

@@ -14,7 +14,7 @@ import numpy as np
 from MedSAM2Lib.errors import InputError, PromptError
 from MedSAM2Lib.imageset.images import SetImage, pixel_mask
 from MedSAM2Lib.imageset.looking import Looker, given_mask
-from MedSAM2Lib.imageset.memory import CANDIDATES_FOR_EACH_PLACE, SetMemory, most_confident
+from MedSAM2Lib.imageset.memory import CANDIDATES_FOR_EACH_PLACE, SetBank, SetMemory, most_confident
 from MedSAM2Lib.imageset.options import ImageSetOptions
 from MedSAM2Lib.imageset.order import Descriptors
 from MedSAM2Lib.imageset.prompts import check_on_image
@@ -161,6 +161,10 @@ class ImageSetSession:
         """Places of the images that the memory holds now."""
         return [] if self._memory is None else self._memory.members()
 
+    def bank(self) -> SetBank | None:
+        """The memory as it is now; None before the first run."""
+        return None if self._memory is None else self._memory.contents()
+
     def _by_content(self, memory: SetMemory) -> Iterator[ImageResult]:
         while self._pending:
             place = self._descriptors.most_similar(sorted(self._pending), memory.members())
@@ -241,6 +245,6 @@ class ImageSetSession:
             look.record.predicted_iou,
             look.record.object_score,
             place in self._prompted,
-            self._present(look),
+            given_mask(self._prompts.get(place, [])) is not None or self._present(look),
             look.shown,
         )

@@ -166,12 +166,12 @@ class SelfSortingMemory:
     def _resampled(self, query: MemoryQuery) -> list[MemoryEntry]:
         kept = sorted(self._tracked[query.direction], key=lambda entry: entry.slice_index)
         count = self.options.shown
-        if query.embedding is None or not kept:
+        if query.embedding is None or not kept or not count:
             return kept[:count]
         embeddings = torch.cat([entry.embedding for entry in kept if entry.embedding is not None])
         similarity = cosine_to(query.embedding, embeddings).cpu()
         if self.options.resampling == "drawn":
-            generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + query.slice_index)
+            generator = torch.Generator().manual_seed((self.options.seed * 1_000_003 + query.slice_index) % 2**63)
             drawn = torch.multinomial(similarity.softmax(0), count, replacement=True, generator=generator)
             return [kept[place] for place in drawn.tolist()]
         order = sorted(range(len(kept)), key=lambda place: -float(similarity[place]))

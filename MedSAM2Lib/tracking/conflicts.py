@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from MedSAM2Lib.errors import PromptError
 from MedSAM2Lib.tracking.checks import slice_pixel
-from MedSAM2Lib.types import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from MedSAM2Lib.types import BoxPrompt, MaskPrompt, Prompt
 
 
 def check_together(prompts: Sequence[Prompt]) -> None:
@@ -30,20 +30,6 @@ def check_together(prompts: Sequence[Prompt]) -> None:
 def replaced_by(prompt: Prompt, earlier: Sequence[Prompt]) -> tuple[Prompt, ...]:
     """The prompts of ``earlier`` that do not hold beside a later one; those of other slices always do."""
     return tuple(one for one in earlier if one.slice == prompt.slice and _excludes(prompt, one))
-
-
-def replacement_sentence(prompt: Prompt, replaced: Sequence[Prompt]) -> str | None:
-    """What a user is told when a prompt has taken the place of ``replaced``; None where there are none."""
-    if not replaced:
-        return None
-    key = prompt.slice
-    kinds = [_kind(one) for one in replaced]
-    parts = [_counted(kind, kinds.count(kind)) for kind in dict.fromkeys(kinds)]
-    gone = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return (
-        f"The {_kind(prompt)} on slice {key.index} of axis {key.axis} holds: it replaces {gone} of the same object "
-        "there."
-    )
 
 
 def without(prompts: Sequence[Prompt], dropped: Sequence[Prompt]) -> list[Prompt]:
@@ -68,14 +54,3 @@ def _contradiction(prompt: Prompt, other: Prompt) -> tuple[str, str]:
     if isinstance(prompt, BoxPrompt):
         return "two boxes", "keep one, or make them two objects"
     return "a positive and a negative point in one place", "remove one"
-
-
-def _kind(prompt: Prompt) -> str:
-    if isinstance(prompt, PointPrompt):
-        return "point" if prompt.positive else "negative point"
-    return "box" if isinstance(prompt, BoxPrompt) else "mask"
-
-
-def _counted(kind: str, count: int) -> str:
-    plural = "boxes" if kind == "box" else f"{kind}s"
-    return f"the {kind}" if count == 1 else f"the {count} {plural}"

@@ -22,7 +22,8 @@ def bank_notices(name: str, views: Mapping[Axis, BankView]) -> Iterator[str]:
     for axis, view in views.items():
         if view.grown:
             yield (
-                f"The memory of '{name}' along axis {axis} is to hold {view.capacity} slices and "
+                f"The memory of '{name}' along axis {axis} is to hold {view.capacity} "
+                f"slice{'s' if view.capacity != 1 else ''} and "
                 f"{view.prompted_count} are prompted: it keeps them all, and no tracked slice beside them."
             )
 

@@ -123,6 +123,19 @@ def test_a_mask_prompt_keeps_its_slice_voxel_for_voxel(volume: Path, out: Path, 
     assert labels[8].any()
 
 
+def test_a_drawn_line_too_thin_for_the_network_is_an_object_in_the_report(
+    volume: Path, out: Path, tmp_path: Path
+) -> None:
+    prompt = np.zeros(two_organs()[1].shape, dtype=np.uint8)
+    prompt[9, 12, 6:14] = 1
+    file = written_volume(tmp_path / "prompt.nrrd", prompt)
+    options = ("--orientations", 1, "--range", "9,9", "--report", out / "r.json")
+    assert segment(volume, "--mask", file, *options, "--out", out / "m.nrrd") == 0
+    (one,) = json.loads((out / "r.json").read_text())["objects"][0]["slices"]
+    assert one["prompted"] and one["object"]
+    assert int((sitk.GetArrayFromImage(sitk.ReadImage(str(out / "m.nrrd"))) > 0).sum()) == 8
+
+
 def test_a_mask_prompt_keeps_its_voxels_against_another_object_that_would_win(
     volume: Path, out: Path, tmp_path: Path
 ) -> None:

@@ -243,6 +243,8 @@ BAD_SETTINGS = {
     "a fraction of a slice": ([{"name": "a", "stop_misses": 1.5}], "E_SETTING_VALUE"),
     "yes for a number": ([{"name": "a", "stop_predicted_iou": True}], "E_SETTING_VALUE"),
     "no capacity": ([{"name": "a", "self_sorting": {"capacity": 0}}], "E_SETTING_VALUE"),
+    "a margin over 1": ([{"name": "a", "self_sorting": {"margin": 1.5}}], "E_SETTING_VALUE"),
+    "a threshold below 0": ([{"name": "a", "self_sorting": {"least_iou": -0.1}}], "E_SETTING_VALUE"),
     "a bank that is no object": ([{"name": "a", "self_sorting": 8}], "E_SETTING_VALUE"),
     "two orientations": ([{"name": "a", "orientations": 2}], "E_SETTING_VALUE"),
 }

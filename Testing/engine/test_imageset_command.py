@@ -121,6 +121,27 @@ def test_points_and_masks_on_several_images(images: Path, out: Path, tmp_path: P
     assert sum(row["prompted"] == "yes" for row in rows_of(out)) == 2
 
 
+def test_a_mask_too_thin_for_the_network_is_still_found_on_its_image(images: Path, out: Path, tmp_path: Path) -> None:
+    line = np.zeros_like(disc_pictures(1)[0][1])
+    line[20, 10:14] = True
+    Image.fromarray(line.astype(np.uint8)).save(tmp_path / "line.png")
+    assert imageset(images, "--prompt", "0.png", "--mask", tmp_path / "line.png", "--out", out) == 0
+    assert np.array_equal(mask_of(out / "0.png") > 0, line)
+    row = next(row for row in rows_of(out) if row["image"] == "0.png")
+    assert (row["found"], row["mask_pixels"]) == ("yes", "4")
+
+
+def test_more_prompted_images_than_the_memory_holds_are_said_and_all_held(
+    images: Path, out: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ("--prompt", "0.png", "--box", BOX, "--prompt", "1.png", "--point", "30,30", "--capacity", 1)
+    assert imageset(images, *arguments, "--out", out) == 0
+    assert "to hold 1 image and 2 are prompted" in capsys.readouterr().err
+    bank = json.loads((out / "imageset.json").read_text())["bank"]
+    assert (sorted(bank["prompted"]), bank["tracked"]) == (["0.png", "1.png"], [])
+    assert all(event["kept"] == (event["image"] in bank["prompted"]) for event in bank["events"])
+
+
 @pytest.mark.parametrize(
     "options",
     [("--memory", "none"), ("--memory", "temporal"), ("--order", "free"), ("--rule", "code", "--capacity", 2)],
@@ -185,6 +206,7 @@ REFUSED = {
     "a mask that is not there": (("--prompt", "0.png", "--mask", "no.png"), "does not exist"),
     "no order": ((*ON_FIRST, "--memory", "temporal", "--order", "free"), "goes by the order"),
     "a rule that is not used": ((*ON_FIRST, "--rule", "code", "--order", "free"), "leave --rule"),
+    "a margin that is not used": ((*ON_FIRST, "--margin", "0.1", "--order", "free"), "leave --margin"),
 }  # fmt: skip
 
 

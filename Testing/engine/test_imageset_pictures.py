@@ -112,6 +112,19 @@ def test_a_cut_off_file_is_refused(tmp_path: Path, grey: NDArray) -> None:
         read_picture(path)
 
 
+def test_a_picture_of_very_many_pixels_is_read_without_a_word_and_a_larger_one_refused_as_that(
+    tmp_path: Path, grey: NDArray, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    Image.fromarray(grey).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", grey.size - 1)
+    assert np.array_equal(read_picture(tmp_path / "large.png").pixels, grey)
+    assert not recwarn.list
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", grey.size // 4)
+    with pytest.raises(VolumeError, match="more pixels than can be read") as caught:
+        read_picture(tmp_path / "large.png")
+    assert caught.value.code == "E_PICTURE_LARGE"
+
+
 def test_several_pages_or_frames_are_refused(tmp_path: Path, grey: NDArray) -> None:
     page = Image.fromarray(grey)
     page.save(tmp_path / "pages.tif", save_all=True, append_images=[page])

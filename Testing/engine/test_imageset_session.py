@@ -76,6 +76,20 @@ def test_the_bank_grows_from_image_to_image_up_to_its_capacity() -> None:
     assert max(members for _, members in sizes) == 3
 
 
+def test_the_bank_tells_which_images_it_holds_and_what_each_pushed_out() -> None:
+    session = prompted_session(options=SMALL_BANK)
+    assert session.bank() is None
+    list(session.run())
+    bank = session.bank()
+    assert bank is not None and not bank.grown
+    assert bank.prompted == (session.place_of(digest_of(PICTURES[0][0])),)
+    assert sorted((*bank.prompted, *bank.tracked)) == session.members()
+    offered = [event.slice_index for event in bank.events]
+    assert len(offered) == len(set(offered)) > bank.capacity == 3
+    left = {event.pushed_out for event in bank.events if event.pushed_out is not None}
+    assert {event.slice_index for event in bank.events if event.kept} - left == set(session.members())
+
+
 def test_an_image_is_never_shown_itself_in_the_order_free_mode() -> None:
     session = prompted_session(options=replace(WHOLE, order="free"))
     results = list(session.run())

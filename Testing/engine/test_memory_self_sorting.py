@@ -119,6 +119,16 @@ def test_drawing_follows_the_seed_and_the_slice_and_favours_what_is_similar() ->
     assert counts[1] > 1.5 * counts[6]
 
 
+@pytest.mark.parametrize("seed", [0, 2**63 - 1])
+@pytest.mark.parametrize("shown", [0, 3])
+def test_drawing_works_for_every_seed_and_number(seed: int, shown: int) -> None:
+    options = SelfSortingOptions(resampling="drawn", shown=shown, neighbour=False, seed=seed)
+    bank = bank_of(options, at_angle(0, 0, direction=0), at_angle(1, 30.0), at_angle(2, 60.0))
+    slices = bank.select(query(7, 30)).slices
+    assert slices[0] == 0
+    assert len(slices) == 1 + shown
+
+
 def test_directions_keep_apart_and_clearing_keeps_what_was_prompted() -> None:
     bank = bank_of(SelfSortingOptions(), at_angle(5, 0, direction=0), at_angle(6, 40), at_angle(4, 80, direction=-1))
     assert bank.select(query(7, 50)).slices == (5, 6)

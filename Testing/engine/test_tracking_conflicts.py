@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from MedSAM2Lib.errors import PromptError
-from MedSAM2Lib.tracking.conflicts import check_together, replacement_sentence
+from MedSAM2Lib.tracking.conflicts import check_together
 from MedSAM2Lib.tracking.session import TrackingSession
 from MedSAM2Lib.tracking.stand_in import RegionGrowingEngine
 from MedSAM2Lib.types import (
@@ -96,17 +96,6 @@ def test_given_together_they_are_refused(earlier: list[Prompt], later: Prompt, r
     with pytest.raises(PromptError, match="Slice 10 of axis k has") as caught:
         check_together([*earlier, later])
     assert caught.value.code == "E_PROMPT_CONFLICT"
-
-
-def test_a_replacement_is_said_in_one_sentence() -> None:
-    assert replacement_sentence(CLICK, ()) is None
-    said = replacement_sentence(MASK, (BOX, CLICK, PointPrompt((12.0, 14.0, 10.0))))
-    assert said == (
-        "The mask on slice 10 of axis k holds: it replaces the box and the 2 points of the same object there."
-    )
-    said = replacement_sentence(CLICK, (SAME_PIXEL,))
-    assert said is not None
-    assert said.startswith("The point on slice 10 of axis k holds: it replaces the negative point")
 
 
 def test_a_mask_that_a_click_replaced_still_goes_in_as_a_dense_prompt() -> None:

@@ -108,6 +108,7 @@ def test_an_oblique_mirrored_anisotropic_twin_gets_the_same_mask_in_the_world(ax
         session.add_prompt(session.add_object("organ"), BoxPrompt(*_box_on(axis), axis))
         list(session.propagate(PropagationRequest(axis, orientations="3", stop=StopRule(enabled=False))))
         session.add_prompt(1, PointPrompt((11.0, 14.0, 12.0)))
+        session.add_prompt(1, PointPrompt((13.0, 16.0, 12.0), axis))
         list(session.propagate(PropagationRequest(axis, orientations="3", update=True)))
         mask = mask_of(session, 1)
         assert 0 < mask.sum() < mask.size
@@ -126,14 +127,17 @@ def _box_on(axis: Axis) -> tuple[tuple[float, float, float], tuple[float, float,
 @pytest.mark.parametrize("axis", AXES)
 def test_voxels_stored_the_other_way_round_get_the_mirrored_mask(axis: Axis, flips: tuple[int, ...]) -> None:
     truth = ellipsoid((18, 24, 26), (8, 11, 14), (6, 8, 9)) & ~ellipsoid((18, 24, 26), (3, 16, 20), (4, 4, 4))
-    place = np.array((8, 11, 14))
-    mirrored = [truth.shape[d] - 1 - place[d] if d in flips else place[d] for d in range(3)]
+    places = np.array([(8, 11, 14), (10, 12, 16)])
+    mirrored = np.where([d in flips for d in range(3)], np.array(truth.shape) - 1 - places, places)
     found = []
-    for mask, (k, j, i) in ((truth, place), (np.flip(truth, flips), mirrored)):
+    for mask, clicked in ((truth, places), (np.flip(truth, flips), mirrored)):
         session = growing_session(volume_of(mask, spacing=(1.0, 1.2, 2.0)))
-        session.add_prompt(session.add_object("organ"), PointPrompt((float(i), float(j), float(k)), axis))
-        list(session.propagate(PropagationRequest(axis, orientations="3")))
-        found.append(mask_of(session, 1))
+        object_id = session.add_object("organ")
+        for k, j, i in clicked.astype(float):
+            session.add_prompt(object_id, PointPrompt((i, j, k), axis))
+            list(session.propagate(PropagationRequest(axis, orientations="3", update=True)))
+        assert len(session.objects[object_id].keyframes(axis)) == 2
+        found.append(mask_of(session, object_id))
     assert dice(found[0], truth) > 0.99
     assert dice(np.flip(found[1], flips), found[0]) > 0.99
 

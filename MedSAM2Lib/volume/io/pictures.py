@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
 _DEEP_MODES = ("I", "F")
-_DECODING_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+_DECODING_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,8 @@ def read_picture(path: Path) -> Picture:
     8 and 16 bits, integers and floats are kept; colours of more than 8 bits come as 8; palettes are looked up; where
     all three colours are the same everywhere the picture is grey. What is transparent shows black in that measure.
     Rows and columns are as stored: a note to turn a JPEG is not followed. Raises VolumeError ``E_PICTURE_UNREADABLE``
-    for what cannot be read whole, and ``E_PICTURE_FRAMES`` for several pages or frames.
+    for what cannot be read whole, ``E_PICTURE_LARGE`` for more pixels than Pillow reads (some 179 million), and
+    ``E_PICTURE_FRAMES`` for several pages or frames.
     """
     check_file(path)
     if path.suffix.lower() in DICOM_SUFFIXES or starts_as_dicom(path):
@@ -112,13 +114,24 @@ def write_picture_mask(path: Path, mask: BoolArray) -> None:
 
 def _plain_pixels(path: Path) -> NDArray:
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             if getattr(image, "n_frames", 1) != 1:
                 raise _several(path, image.n_frames)
             image.load()
             return _without_alpha(image)
+    except Image.DecompressionBombError as error:
+        raise VolumeError(
+            "E_PICTURE_LARGE", "{path} has more pixels than can be read: save it smaller, or in parts.", path=path
+        ) from error
     except _DECODING_ERRORS as error:
         raise _unreadable(path) from error
+
+
+def _opened(path: Path) -> Image.Image:
+    """The picture, its pixels not yet read; a large one is no cause for a warning here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
 
 
 def _without_alpha(image: Image.Image) -> NDArray:
