@@ -34,7 +34,7 @@ written to --out
   the end model.safetensors, which --model takes. A run that was stopped goes on by: medsam2 train --resume --out FOLDER
 
 examples
-  medsam2 train --config embedded --from embedded --frames 400000 --seed 2 --out runs/second
+  medsam2 train --config embedded-warm --from embedded --frames 400000 --seed 2 --out runs/second
   medsam2 train --config embedded-gpu --device cuda --out runs/gpu
   medsam2 train --finetune cases --out runs/mine
   medsam2 train --finetune cases --recipe medical-sam2-3d --from sam2-hiera-small --device cuda --out runs/published

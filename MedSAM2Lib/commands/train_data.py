@@ -67,7 +67,8 @@ def _make_cases(
     cases = read_cases(folder, files, lambda case: report(_described(case)))
     trained, held_out = split_cases(cases, config.held_out_share, config.seed)
     names = ", ".join(case.name for case in held_out) or "none: the training loss alone tells how it goes"
-    report(f"{len(cases)} cases take {sum(case.bytes for case in cases) / 1e9:.2f} GB; held out: {names}")
+    count = "1 case takes" if len(cases) == 1 else f"{len(cases)} cases take"
+    report(f"{count} {sum(case.bytes for case in cases) / 1e9:.2f} GB; held out: {names}")
     maker = CaseMaker(trained, network, config.seed)
     if not held_out:
         return maker, None

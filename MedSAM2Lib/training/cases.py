@@ -19,8 +19,8 @@ from scipy import ndimage
 from MedSAM2Lib.errors import InputError, MedSAM2Error
 from MedSAM2Lib.types import AXES, Axis, BoolArray, array_dimension
 from MedSAM2Lib.volume.intensity import Window, automatic_window
-from MedSAM2Lib.volume.io import read_objects, read_volume
-from MedSAM2Lib.volume.volume import Volume
+from MedSAM2Lib.volume.io import MASK_SUFFIXES, read_objects, read_volume
+from MedSAM2Lib.volume.volume import Volume, check_contrast, replace_non_finite
 
 IMAGE_NAME, MASK_NAME, PROVENANCE_NAME = "image.nrrd", "mask.seg.nrrd", "provenance.json"
 LARGEST_VALIDATION_SHARE = 0.5
@@ -89,13 +89,17 @@ class TrainingCase:
 def find_cases(folder: Path) -> list[CaseFiles]:
     """The cases of a folder of cases, in the order of their names; none where no sub-folder holds an image or a mask.
 
-    Raises InputError ``E_CASES``, naming each case that lacks its image or its mask.
+    Raises InputError ``E_CASES``, naming each case that lacks its image or its mask, and beside such cases each
+    sub-folder with volumes of other names.
     """
     found = []
     problems = []
+    others = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         missing = [name for name in (IMAGE_NAME, MASK_NAME) if not (place / name).is_file()]
         if len(missing) == 2:
+            if any(path.name.lower().endswith(MASK_SUFFIXES) for path in place.iterdir()):
+                others.append(f"{place.name} has neither {IMAGE_NAME} nor {MASK_NAME}, but other volumes")
             continue
         if missing:
             problems.append(f"{place.name} has no {missing[0]}")
@@ -103,7 +107,7 @@ def find_cases(folder: Path) -> list[CaseFiles]:
         found.append(
             CaseFiles(place.name, place / IMAGE_NAME, place / MASK_NAME, provenance if provenance.exists() else None)
         )
-    _raise(folder, problems)
+    _raise(folder, [*problems, *others] if found else [])
     return found
 
 
@@ -127,8 +131,8 @@ def read_cases(
 def read_case(files: CaseFiles) -> TrainingCase:
     """Reads one case; raises VolumeError, PromptError or InputError."""
     volume = read_volume(files.image)
-    array = np.nan_to_num(_small(volume.array))
-    volume = replace(volume, array=array)
+    volume, _ = replace_non_finite(replace(volume, array=_small(volume.array)))
+    check_contrast(volume)
     window = _window(files.provenance, volume)
     objects = tuple(CaseObject.of(each.name, each.mask) for each in read_objects(files.masks, volume))
     return TrainingCase(files.name, volume, window, objects)
@@ -182,7 +186,7 @@ def _window(provenance: Path | None, volume: Volume) -> Window:
     except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             "E_PROVENANCE",
-            '{file} does not tell a window as {{"window": [low, high]}} ({reason}): correct it, or take it away.',
+            '{file} does not tell a window as {{"window": [low, high]}} ({reason})',
             file=provenance,
             reason=error,
         ) from error

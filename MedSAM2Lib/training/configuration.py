@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.network.config_checks import check_config
-from MedSAM2Lib.training.presets import network_preset
+from MedSAM2Lib.training.presets import PRESETS, network_preset
 from MedSAM2Lib.training.schedule import ScheduleConfig
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -105,7 +105,11 @@ def read_settings(source: str) -> dict[str, Any]:
         ) from error
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InputError(
-            "E_CONFIG_JSON", "The configuration {path} is no JSON ({reason}).", path=path, reason=error
+            "E_CONFIG_JSON",
+            "The configuration {path} is no JSON ({reason}): correct it there, or start from one of {known}.",
+            path=path,
+            reason=error,
+            known=", ".join(known_configs()),
         ) from error
     if not isinstance(data, dict):
         raise InputError("E_CONFIG_JSON", "The configuration {path} must be a table {{...}}.", path=path)
@@ -157,7 +161,12 @@ def _network(value: object) -> NetworkConfig:
         config = NetworkConfig.from_dict(value)
         check_config(config)
     except (TypeError, ValueError) as error:
-        raise InputError("E_CONFIG_NETWORK", "The configuration's network is wrong: {reason}.", reason=error) from error
+        raise InputError(
+            "E_CONFIG_NETWORK",
+            "The configuration's network is wrong: {reason} Correct it, or name one of {known}.",
+            reason=str(error).rstrip(".") + ".",
+            known=", ".join(PRESETS),
+        ) from error
     return config
 
 
@@ -225,6 +234,7 @@ _LEAST: dict[str, int | None] = {
     "held_out_share": 0,
 }
 """The least value of a number; None for any above 0."""
+_MOST = {"seed": 2**63 - 1, "threads": 1024, "workers": 1024}
 
 
 def _check_ranges(config: TrainingConfig) -> None:
@@ -236,10 +246,13 @@ def _check_ranges(config: TrainingConfig) -> None:
     for name in ("average_decay", "held_out_share"):
         if getattr(config, name) >= 1:
             raise _wrong(name, "less than 1", getattr(config, name))
+    for name, most in _MOST.items():
+        if (getattr(config, name) or 0) > most:
+            raise _wrong(name, f"{most} or less", getattr(config, name))
     for each in dataclasses.fields(ScheduleConfig):
-        value = getattr(config.schedule, each.name)
-        if (_is_number(value) and value < 0) or (each.name in ("frames", "warmup_steps", "images_every") and value < 1):
-            raise _wrong(f"schedule.{each.name}", "more than 0", value)
+        value, above_zero = getattr(config.schedule, each.name), each.type == "int" or each.name == "peak_rate"
+        if value < 0 or (above_zero and value == 0):
+            raise _wrong(f"schedule.{each.name}", "more than 0" if above_zero else "0 or more", value)
     for name, choices in CHOICES.items():
         if getattr(config, name) not in choices:
             raise _wrong(name, f"one of {', '.join(choices)}", getattr(config, name))

@@ -13,8 +13,10 @@ each image attends to as many remembered maps as the batch has images, drawn by 
 between image embeddings. A click is given in every fifth step, nothing in the others. All learn at 1e-4 but the prompt
 encoder; remembered maps are detached, so the memory encoder and the pointers learn nothing.
 
-Differences: logits are judged before the object score empties them, for a constant teaches nothing; an image without a
-prompt has SAM 2's padding points; images are normalised as the network's configuration says.
+Differences: the bank and the count of steps go on over the whole run, where the released code begins both anew with
+each epoch; logits are enlarged linearly, not by the nearest one, and are judged before the object score empties them,
+for a constant teaches nothing; an image without a prompt has SAM 2's padding points; images are normalised as the
+network's configuration says.
 """
 
 from __future__ import annotations

@@ -55,6 +55,9 @@ def test_each_case_that_cannot_be_trained_on_is_named_in_one_sentence(tmp_path: 
     with pytest.raises(InputError) as unpaired:
         find_cases(tmp_path)
     assert "alone has no mask.seg.nrrd" in str(unpaired.value) and "headless has no image.nrrd" in str(unpaired.value)
+    (tmp_path / "alone" / "image.nrrd").rename(tmp_path / "alone" / "Image.nrrd")
+    with pytest.raises(InputError, match=r"alone has neither image\.nrrd nor mask\.seg\.nrrd, but other volumes"):
+        find_cases(tmp_path)
     for name in ("alone", "headless"):
         for file in (tmp_path / name).iterdir():
             file.unlink()
@@ -64,11 +67,13 @@ def test_each_case_that_cannot_be_trained_on_is_named_in_one_sentence(tmp_path: 
     written_case(tmp_path / "window")
     (tmp_path / "window" / "provenance.json").write_text('{"window": [3]}')
     (written_case(tmp_path / "broken") / "image.nrrd").write_bytes(b"NRRD")
+    written_image(written_case(tmp_path / "black") / "image.nrrd", np.zeros((20, 28, 32), np.int16))
+    written_image(written_case(tmp_path / "no-numbers") / "image.nrrd", np.full((20, 28, 32), np.nan, np.float32))
     with pytest.raises(InputError) as refused:
         read_cases(tmp_path, find_cases(tmp_path))
     said = str(refused.value)
-    assert refused.value.code == "E_CASES" and "4 cases" in said and "\n" not in said
-    assert all(f"{name}: " in said for name in ("other-size", "empty", "window", "broken"))
+    assert refused.value.code == "E_CASES" and "6 cases" in said and "\n" not in said
+    assert all(f"{name}: " in said for name in ("other-size", "empty", "window", "broken", "black", "no-numbers"))
     assert "case-0" not in said
 
 

@@ -52,6 +52,10 @@ WRONG = {
         {"schedule": {"images_every": 0}},
         "schedule.images_every must be more than 0",
     ),
+    "no images in a step": ({"schedule": {"images": 0}}, "schedule.images must be more than 0"),
+    "a negative share": ({"schedule": {"set_share": -0.1}}, "schedule.set_share must be 0 or more"),
+    "a seed that torch does not take": ({"seed": 2**63}, f"seed must be {2**63 - 1} or less"),
+    "more threads than there can be": ({"threads": 100_000}, "threads must be 1024 or less"),
     "negative rate": ({"schedule": {"peak_rate": -1}}, "schedule.peak_rate must be"),
     "no time": ({"checkpoint_minutes": 0}, "checkpoint_minutes must be more than 0"),
     "unknown precision": ({"precision": "fp16"}, "precision must be one of fp32, bf16, auto"),
@@ -59,6 +63,7 @@ WRONG = {
     "rates without adam": ({"rate_shares": {"memory_encoder": 0.1}}, "optimizer must be adam"),
     "unknown network": ({"network": "huge"}, "no network configuration named 'huge'"),
     "wrong network": ({"network": {"image_size": 64}}, "image_encoder is missing"),
+    "unknown key of the network": ({"network": {"memory_dimm": 64}}, "Correct it, or name one of embedded"),
 }
 
 
