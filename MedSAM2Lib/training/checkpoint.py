@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from MedSAM2Lib.errors import InputError, OutputError
+from MedSAM2Lib.training.files import DAMAGED, reason_of, replacing_whole
 
 CHECKPOINT_NAME = "last.ckpt"
+TABLES = ("objective", "optimizer", "average")
+COUNTS = ("step", "frames")
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -19,23 +22,19 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
     Raises OutputError ``E_CHECKPOINT_NOT_SAVED``, for example where the disk is full; nothing half-written stays.
     """
-    part = path.with_suffix(".part")
     try:
-        with part.open("wb") as file:
+        with replacing_whole(path) as part, part.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
     except (OSError, RuntimeError) as error:  # torch tells a failed write as a RuntimeError
-        _remove(part)
-        reason = (error.strerror or error) if isinstance(error, OSError) else str(error).splitlines()[0]
         kept = "the checkpoint before it is kept" if path.exists() else "there is none before it"
         raise OutputError(
             "E_CHECKPOINT_NOT_SAVED",
             "The checkpoint {path} could not be saved ({reason}); {kept}. Make room or check the folder, then go on "
             "with --resume.",
             path=path,
-            reason=reason,
+            reason=reason_of(error),
             kept=kept,
         ) from error
 
@@ -49,12 +48,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             path=path,
         )
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch compares no checksums
+                raise _broken(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except DAMAGED as error:
         raise _broken(path) from error
-    if not isinstance(state, dict) or not {"objective", "optimizer", "average", "step", "frames"} <= state.keys():
+    if not _is_state(state):
         raise _broken(path)
     return state
+
+
+def _is_state(state: Any) -> bool:
+    if not isinstance(state, dict):
+        return False
+    tables = all(isinstance(state.get(name), dict) for name in TABLES)
+    return tables and all(type(state.get(name)) is int and state[name] >= 0 for name in COUNTS)
 
 
 def _broken(path: Path) -> InputError:
@@ -63,10 +72,3 @@ def _broken(path: Path) -> InputError:
         "{path} is no checkpoint of a training run, or is damaged: start the run again in another folder.",
         path=path,
     )
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return

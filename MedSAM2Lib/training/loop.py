@@ -116,14 +116,14 @@ class Trainer:
             self.objective.load_state_dict(state["objective"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.average.network.load_state_dict(state["average"])
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(
                 "E_CHECKPOINT_NETWORK",
                 "The checkpoint {path} is of another network, or was trained in another way: resume it with the "
                 "configuration it was begun with.",
                 path=self.folder.checkpoint,
             ) from error
-        self.progress = _Progress(int(state["step"]), int(state["frames"]))
+        self.progress = _Progress(state["step"], state["frames"])
 
     def run(self, stop_after_steps: int | None = None) -> Sam2Network:
         """Train to the end of the schedule, or for a number of further steps; returns the averaged network.

@@ -148,7 +148,7 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_curve(config: Path, case
             break
     running.stderr.close()
     assert running.wait() == -signal.SIGKILL
-    shutil.copy(killed / "run.json", killed / "last.part")  # as if it had been killed while it saved
+    shutil.copy(killed / "run.json", killed / "last.part.ckpt")  # as if it had been killed while it saved
     with (killed / "curve.csv").open("a") as file:
         file.write("1,2,")
     assert 0 < len(rows(killed)) < len(rows(whole))
@@ -285,13 +285,13 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(
     options = ("--config", config, "--finetune", cases)
     assert train(*options, "--frames", 12, "--out", out) == 0
     good = (out / "last.ckpt").read_bytes()
-    (out / "last.part").symlink_to("/dev/full")
+    (out / "last.part.ckpt").symlink_to("/dev/full")
     capsys.readouterr()
     assert train("--resume", "--frames", 40, "--out", out) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "No space left" in said and "is kept" in said and "--resume" in said
     assert (out / "last.ckpt").read_bytes() == good
-    assert not (out / "last.part").is_symlink()
+    assert not (out / "last.part.ckpt").is_symlink()
     assert train("--resume", "--out", out) == 0
 
 
@@ -412,7 +412,13 @@ def test_another_run_is_never_written_over(finished: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [("cut", "is damaged"), ("other", "of another network"), ("json", "does not describe")]
+    ("damage", "words"),
+    [
+        ("cut", "is damaged"),
+        ("other", "of another network"),
+        ("optimizer", "of another network"),
+        ("json", "does not describe"),
+    ],
 )
 def test_a_damaged_run_is_refused(
     damage: str, words: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -425,7 +431,9 @@ def test_a_damaged_run_is_refused(
         (out / "run.json").write_text("{}")
     else:
         state = torch.load(out / "last.ckpt", weights_only=True)
-        state["objective"] = {f"network.{name}": tensor for name, tensor in tiny_network().state_dict().items()}
+        others = {f"network.{name}": tensor for name, tensor in tiny_network().state_dict().items()}
+        changed = {"objective": others} if damage == "other" else {"optimizer": {"state": [], "param_groups": [1]}}
+        state.update(changed)
         torch.save(state, out / "last.ckpt")
     capsys.readouterr()
     assert train("--resume", "--frames", 40, "--out", out) == 2
