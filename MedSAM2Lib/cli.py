@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"medsam2: {place}{error.strerror or error}: check the path and its permissions.", file=sys.stderr)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room on the disk" if full else "check the path and its permissions"
+        print(f"medsam2: {place}{error.strerror or error}: {advice}.", file=sys.stderr)
         return EXIT_BAD_INPUT
     except MemoryError:
         print("medsam2: not enough memory for this volume: close other programs, or crop it first.", file=sys.stderr)

@@ -5,6 +5,8 @@ The command prints the sentence; a panel may translate the template and fill in 
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class MedSAM2Error(Exception):
     """An error that a user can act on.
@@ -20,6 +22,10 @@ class MedSAM2Error(Exception):
         self.template = template
         self.fields = fields
         super().__init__(template.format(**fields))
+
+    def __reduce__(self) -> tuple[partial[MedSAM2Error], tuple[()]]:
+        """By its parts, so that it comes whole out of another process."""
+        return partial(type(self), self.code, self.template, **self.fields), ()
 
 
 class InputError(MedSAM2Error):

@@ -85,7 +85,7 @@ def _train(
             trainer.resume()
         trainer.run()
     except KeyboardInterrupt:
-        plot_run(options.out)
+        plot_run(options.out, report_line)
         report_line(_stopped(options.out))
         return INTERRUPTED
     except RuntimeError as error:

@@ -149,7 +149,7 @@ class Trainer:
                 self._validate(self.validator, scores)
             if done or self._late() or self._due(self.config.checkpoint_every, before):
                 self.save()
-        plot_run(self.out)
+        plot_run(self.out, self.report)
         return self.average.network
 
     def _jobs(self, count: int | None) -> Iterator[Job]:
@@ -225,7 +225,7 @@ class Trainer:
     def _validate(self, validator: Validator, scores: Curve) -> None:
         result = validator.score(self.average.network).as_dict()
         scores.add({"step": self.progress.step - 1, "frames": self.progress.frames, **result})
-        plot_run(self.out)
+        plot_run(self.out, self.report)
         self.report("validation  " + "  ".join(f"{name} {value:.3f}" for name, value in result.items()))
 
     def save(self) -> None:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from MedSAM2Lib.training.files import reason_of, replacing_whole
+
+PICTURE_NAME = "curve.png"
 SMOOTHED_STEPS = 50
 
 
-def plot_run(folder: Path) -> Path | None:
+def plot_run(folder: Path, report: Callable[[str], None]) -> Path | None:
     """Draws ``curve.png`` from the run's two tables; None where matplotlib or the curve is missing.
 
-    Left the training loss (pale) and its running mean, right what validation reached.
+    Left the training loss (pale) and its running mean, right what validation reached. A picture that cannot be written
+    ends no run: None, and why is reported.
     """
+    try:
+        return _drawn(folder)
+    except OSError as error:
+        report(f"{folder / PICTURE_NAME} could not be written ({reason_of(error)}): the run goes on without it")
+        return None
+
+
+def _drawn(folder: Path) -> Path | None:
     rows = _columns(folder / "curve.csv")
     if find_spec("matplotlib") is None or not rows:
         return None
@@ -35,10 +48,9 @@ def plot_run(folder: Path) -> Path | None:
     scores.set(xlabel="frames", ylabel="validation")
     if found:
         scores.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    path = folder / "curve.png"
-    part = folder / "curve.part.png"
-    figure.savefig(part, dpi=110)
-    part.replace(path)
+    path = folder / PICTURE_NAME
+    with replacing_whole(path) as part:
+        figure.savefig(part, dpi=110)
     return path
 
 
@@ -47,7 +59,15 @@ def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
         return {}
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]} if rows else {}
+    return {name: np.array([_number(row[name]) for row in rows]) for name in rows[0]} if rows else {}
+
+
+def _number(text: str | None) -> float:
+    """NaN for what a killed run left of a number."""
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:

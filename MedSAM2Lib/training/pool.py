@@ -7,12 +7,15 @@ of an older generator are never taken for the present one's.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
 
+from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.training.abdomen import make_abdomen
 from MedSAM2Lib.training.anatomy import GRID_SHAPE, LabelVolume, make_label_volume
+from MedSAM2Lib.training.files import DAMAGED, saving
 
 GENERATOR_VERSION = 2
 HELD_OUT_FROM = 900_000
@@ -35,19 +38,27 @@ def body_path(folder: Path, seed: int) -> Path:
 
 
 def save_body(volume: LabelVolume, path: Path) -> None:
-    """Write one body; a half-written file never appears under its name."""
-    part = path.with_suffix(".part.npz")
+    """Write one body; a half-written file never appears under its name, also where two runs fill one pool.
+
+    Raises OutputError ``E_RUN_NOT_SAVED``.
+    """
     contacts = np.zeros((0, 0), dtype=bool) if volume.contacts is None else volume.contacts
-    np.savez_compressed(part, labels=volume.labels, tissues=volume.tissues, targets=volume.targets, contacts=contacts)
-    part.replace(path)
+    labels, tissues, targets = volume.labels, volume.tissues, volume.targets
+    with saving(path, f"part-{os.getpid()}") as part:
+        np.savez_compressed(part, labels=labels, tissues=tissues, targets=targets, contacts=contacts)
 
 
 def load_body(path: Path) -> LabelVolume:
-    """Read one body back."""
-    with np.load(path) as arrays:
-        contacts = arrays["contacts"]
-        anatomical = contacts if contacts.size else None
-        return LabelVolume(arrays["labels"], arrays["tissues"], arrays["targets"], anatomical)
+    """Read one body back. Raises InputError ``E_BODY_BROKEN``."""
+    try:
+        with np.load(path) as arrays:
+            contacts = arrays["contacts"]
+            anatomical = contacts if contacts.size else None
+            return LabelVolume(arrays["labels"], arrays["tissues"], arrays["targets"], anatomical)
+    except DAMAGED as error:
+        raise InputError(
+            "E_BODY_BROKEN", "{path} is no synthetic body, or is damaged: remove it, and it is made again.", path=path
+        ) from error
 
 
 def fill_pool(folder: Path, seeds: range) -> list[Path]:

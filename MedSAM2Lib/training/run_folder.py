@@ -16,6 +16,7 @@ from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.network.config import NetworkConfig
 from MedSAM2Lib.training.checkpoint import CHECKPOINT_NAME
 from MedSAM2Lib.training.configuration import TrainingConfig
+from MedSAM2Lib.training.files import saving
 from MedSAM2Lib.training.starting import Start
 
 RUN_NAME = "run.json"
@@ -93,7 +94,7 @@ class RunFolder:
     def describe(
         self, config: TrainingConfig, network: NetworkConfig, start: Start | None, notes: RunNotes, step: int
     ) -> None:
-        """Writes ``run.json`` for a run that begins, or goes on, at ``step``."""
+        """Writes ``run.json`` of a run that begins, or goes on, at ``step``; raises OutputError ``E_RUN_NOT_SAVED``."""
         before = self.described() if step else None
         plan = {"from_step": step, "frames": config.schedule.frames}
         plans = [] if before is None else before["plans"]
@@ -111,9 +112,8 @@ class RunFolder:
             "settings": notes.settings,
             "begun": notes.begun,
         }
-        part = self.path / f"{RUN_NAME}.part"
-        part.write_text(json.dumps(described, indent=1), encoding="utf-8")
-        part.replace(self.path / RUN_NAME)
+        with saving(self.path / RUN_NAME) as part:
+            part.write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 
 def _start(start: Start | None) -> dict[str, str] | None:

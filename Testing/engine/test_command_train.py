@@ -71,7 +71,7 @@ def brief(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     if "unknown part" not in request.node.name:
         monkeypatch.setattr(train_job, "cost_of", _cost_of)
     if "ends_with_curves" not in request.node.name:
-        monkeypatch.setattr(loop, "plot_run", lambda folder: None)
+        monkeypatch.setattr(loop, "plot_run", lambda folder, report: None)
 
 
 @cache
