@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from MedSAM2Lib.training.loop import Trainer, report_line
 from MedSAM2Lib.training.package import package
 from MedSAM2Lib.training.plots import plot_run
 from MedSAM2Lib.training.run_folder import RunFolder, RunNotes
+from MedSAM2Lib.training.run_lock import only_run
 from MedSAM2Lib.training.starting import Start, fitting_start
 from MedSAM2Lib.weights.catalogue import EMBEDDED
 from MedSAM2Lib.weights.loading import load_network
@@ -43,7 +46,7 @@ def run_training(options: TrainOptions) -> int:
     """Trains to the end of the schedule; returns the exit code. Raises MedSAM2Error."""
     folder = RunFolder(options.out)
     device = choose_device(options.device)
-    told = _told_before(folder, options.resume)
+    told = _told_before(folder, options)
     goes_on = told is not None and folder.checkpoint.exists()
     asked = options.start
     if told is not None:
@@ -57,11 +60,16 @@ def run_training(options: TrainOptions) -> int:
     data = synthetic_data(config) if options.data is None else case_data(options.data)
     if told is not None:
         folder.check_same(config, network, start, data.told)
+    if options.resume and told is None:
+        report_line(f"nothing was saved in {options.out} yet: the run begins anew")
     _announce(network, config, device, start)
-    _make_folder(options.out)
-    begun = {"data": _text(options.data), "start": options.start, "image_size": options.image_size}
+    begun = {"data": _text(options.data), "start": _lasting(options.start), "image_size": options.image_size}
     notes = RunNotes(options.command, data.told, settings, begun)
-    return _train(options, config, network, start, data, notes, device, goes_on)
+    with _made_folder(options.out), only_run(options.out):
+        if told is None:
+            folder.check_new()  # once more, now that no other run can write there
+        goes_on = goes_on or (told is not None and folder.checkpoint.exists())
+        return _train(options, config, network, start, data, notes, device, goes_on)
 
 
 def _train(
@@ -113,13 +121,16 @@ def _stopped(out: Path) -> str:
     return f"interrupted; what was saved last is kept. Go on with: medsam2 train --resume --out {out}"
 
 
-def _told_before(folder: RunFolder, resume: bool) -> dict[str, Any] | None:
-    """What the run in the folder was begun with, for one that goes on. Raises InputError."""
-    if not resume:
+def _told_before(folder: RunFolder, options: TrainOptions) -> dict[str, Any] | None:
+    """What the run in the folder was begun with, for one that goes on. Raises InputError.
+
+    A run that was stopped before it wrote anything begins anew, if what it begins with is given once more.
+    """
+    if not options.resume:
         folder.check_new()
         return None
     told = folder.described()
-    if told is None:
+    if told is None and (folder.found() or not (options.config or options.data or options.start)):
         raise InputError(
             "E_NO_CHECKPOINT",
             "There is no training run in {folder} to resume: leave out --resume, or give the run's own folder.",
@@ -168,6 +179,19 @@ def _network(config: TrainingConfig, start: Start | None, told: dict[str, Any] |
     raise InputError("E_NO_NETWORK", "The configuration names no network: give one, or starting weights by --from.")
 
 
+@contextmanager
+def _made_folder(folder: Path) -> Iterator[None]:
+    """The folder is there for the block; what was made for it and is still empty at the end is removed."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        _make_folder(folder)
+        yield
+    finally:
+        for each in made:
+            with suppress(OSError):  # not empty
+                each.rmdir()
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -196,6 +220,14 @@ def _announce(network: NetworkConfig, config: TrainingConfig, device: torch.devi
             f"about {seconds:.1f} s a step on {config.threads} processor core{'s' * (config.threads > 1)}, estimated: "
             f"{seconds * steps / 3600:.1f} hours for {steps} steps"
         )
+
+
+def _lasting(start: str | None) -> str | None:
+    """Starting weights so that they are found from any working folder: a name stays, a file gets its whole path."""
+    if start is None:
+        return None
+    path = Path(start).expanduser()
+    return str(path.resolve()) if path.is_file() else start
 
 
 def _text(path: Path | None) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from MedSAM2Lib.errors import InputError
 from MedSAM2Lib.network.config import NetworkConfig
+from MedSAM2Lib.network.config_checks import check_config
 from MedSAM2Lib.training.checkpoint import CHECKPOINT_NAME
 from MedSAM2Lib.training.configuration import TrainingConfig
 from MedSAM2Lib.training.files import saving
@@ -51,16 +52,22 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return {**found, "network": found["network"], "schedule": dict(found["schedule"])}
-        except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+            return _checked(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                "E_RUN_JSON", "{path} does not describe a training run: give another folder.", path=path
+                "E_RUN_JSON",
+                "{path} does not describe a training run ({reason}): give another folder.",
+                path=path,
+                reason=f"{error.args[0]} is missing" if isinstance(error, KeyError) else error,
             ) from error
+
+    def found(self) -> list[str]:
+        """Names of the files of a run that are there."""
+        return [name for name in OURS if (self.path / name).exists()]
 
     def check_new(self) -> None:
         """Raises InputError ``E_OUT_HAS_RUN`` where files of another run lie."""
-        found = [name for name in OURS if (self.path / name).exists()]
+        found = self.found()
         if found:
             raise InputError(
                 "E_OUT_HAS_RUN",
@@ -97,15 +104,15 @@ class RunFolder:
         """Writes ``run.json`` of a run that begins, or goes on, at ``step``; raises OutputError ``E_RUN_NOT_SAVED``."""
         before = self.described() if step else None
         plan = {"from_step": step, "frames": config.schedule.frames}
-        plans = [] if before is None else before["plans"]
+        plans = [] if before is None else before.get("plans", [])
         told = _start(start)
         described = {
-            "command": notes.command if before is None else before["command"],
+            "command": notes.command if before is None else before.get("command"),
             "seed": config.seed,
             "bodies": config.bodies,
             "data": notes.data,
             "start": before.get("start") if before is not None and told is None else told,
-            "plans": plans if plans and plans[-1]["frames"] == plan["frames"] else [*plans, plan],
+            "plans": plans if plans and plans[-1].get("frames") == plan["frames"] else [*plans, plan],
             "schedule": asdict(config.schedule),
             "network": network.to_dict(),
             "fixed": {name: getattr(config, name) for name in FIXED},
@@ -114,6 +121,19 @@ class RunFolder:
         }
         with saving(self.path / RUN_NAME) as part:
             part.write_text(json.dumps(described, indent=1), encoding="utf-8")
+
+
+def _checked(found: Any) -> dict[str, Any]:
+    """What ``run.json`` tells; raises KeyError, TypeError or ValueError where a run cannot go on from it."""
+    if not isinstance(found, dict):
+        raise TypeError("it is no table")
+    check_config(NetworkConfig.from_dict(found["network"]))
+    tables = {"schedule": found["schedule"], **{name: found.get(name) or {} for name in ("start", "settings", "begun")}}
+    tables |= {f"plan {number}": plan for number, plan in enumerate(found.get("plans", []), 1)}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise TypeError(f"{name} is no table")
+    return found
 
 
 def _start(start: Start | None) -> dict[str, str] | None:

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from MedSAM2Lib.training.cost import Cost, cost_of
 from MedSAM2Lib.training.curve import Curve
 from MedSAM2Lib.training.loop import Trainer
 from MedSAM2Lib.training.package import package
+from MedSAM2Lib.training.run_lock import only_run
 from MedSAM2Lib.weights.loading import load_network
 from MedSAM2Lib.weights.saving import save_network
 from Testing.engine.checkpoints import tiny_network
@@ -169,6 +172,70 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(config: Path, cas
     assert rows(out) == rows(whole) and same_weights(out, whole)
 
 
+def test_a_run_killed_before_it_wrote_anything_begins_anew(
+    config: Path, cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.lock").touch()  # what a run that was killed while it read its cases leaves
+    options = ("--config", config, "--finetune", cases, "--frames", 4, "--resume")
+    (out / "curve.csv").touch()
+    assert train(*options, "--out", out) == 2
+    assert "no training run" in capsys.readouterr().err
+    (out / "curve.csv").unlink()
+    assert train(*options, "--out", out) == 0
+    assert "begins anew" in capsys.readouterr().err.splitlines()[0]
+    assert len(rows(out)) >= 1 and not (out / "run.lock").exists()
+
+
+def test_two_trainings_never_write_one_folder(
+    config: Path, cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    options = ("--config", config, "--finetune", cases, "--out", out)
+    with another_holds(out) as other:
+        assert train(*options) == 2
+        assert f"Another training writes {out}: wait for it" in capsys.readouterr().err.splitlines()[-1]
+        assert [path.name for path in out.iterdir()] == ["run.lock"]
+        other.kill()
+        other.wait()
+        with only_run(out):  # its worker still lives
+            pass
+    assert not list(out.iterdir())
+
+
+@contextmanager
+def another_holds(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the folder, as a training does, and has a worker."""
+    code = """if True:
+        import os, sys, time
+        from pathlib import Path
+        from MedSAM2Lib.training.run_lock import only_run
+        with only_run(Path(sys.argv[1])):
+            worker = os.fork() if hasattr(os, "fork") else 1
+            if worker:
+                print(worker, flush=True)
+            time.sleep(60)
+    """
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        worker = int(other.stdout.readline())
+        try:
+            yield other
+        finally:
+            other.kill()
+            if worker > 1:
+                os.kill(worker, signal.SIGKILL)
+
+
+def test_a_case_that_cannot_be_read_leaves_no_folder_behind(config: Path, cases: Path, tmp_path: Path) -> None:
+    next(cases.rglob("mask.seg.nrrd")).write_bytes(b"no mask")
+    assert train("--config", config, "--finetune", cases, "--out", tmp_path / "runs" / "new") == 2
+    assert not (tmp_path / "runs").exists()
+
+
 def test_ctrl_c_keeps_the_last_checkpoint_and_says_how_to_go_on(
     config: Path, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -235,10 +302,16 @@ def written_start(folder: Path) -> Path:
     return path
 
 
-def test_starting_weights_are_where_a_run_begins(config: Path, cases: Path, tmp_path: Path) -> None:
+def test_starting_weights_are_where_a_run_begins_and_are_found_from_any_folder(
+    config: Path, cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start, out = written_start(tmp_path), tmp_path / "out"
-    options = ("--config", config, "--finetune", cases, "--from", start, "--set", "schedule.peak_rate=0")
+    options = ("--config", config, "--finetune", cases, "--from", start.name, "--set", "schedule.peak_rate=1e-60")
+    monkeypatch.chdir(tmp_path)
     assert train(*options, "--frames", 4, "--out", out) == 0
+    (out / "last.ckpt").unlink()  # as if it had been killed before the first
+    monkeypatch.chdir(cases)
+    assert train("--resume", "--out", out) == 0
     begun = load_network(start).network.state_dict()
     assert all(torch.equal(tensor, begun[name]) for name, tensor in weights(out).items())
     told = json.loads((out / "run.json").read_text())["start"]
@@ -346,7 +419,7 @@ BAD_INPUT = {
     "no network": (["--recipe", "medical-sam2-3d"], "--from"),
     "recipe and configuration": (["--recipe", "medical-sam2-3d", "--config", "CONFIG"], "--config"),
     "unknown device": (["--config", "CONFIG", "--device", "gpu"], "no kind of device"),
-    "nothing to resume": (["--config", "CONFIG", "--resume"], "leave out --resume"),
+    "nothing to resume": (["--frames", "3", "--resume"], "leave out --resume"),
     "nothing to package": (["--package", "EMPTY"], "no training run"),
     "package and train": (["--package", "EMPTY", "--frames", "3"], "leave out --frames"),
     "unknown part": (["--config", "CONFIG", "--set", 'frozen=["encoder"]'], "no part encoder"),
@@ -418,6 +491,8 @@ def test_another_run_is_never_written_over(finished: Path, capsys: pytest.Captur
         ("other", "of another network"),
         ("optimizer", "of another network"),
         ("json", "does not describe"),
+        ("key", "'memory_dims' is no setting of the network"),
+        ("begun", "begun is no table"),
     ],
 )
 def test_a_damaged_run_is_refused(
@@ -429,6 +504,11 @@ def test_a_damaged_run_is_refused(
         (out / "last.ckpt").write_bytes((out / "last.ckpt").read_bytes()[:5000])
     elif damage == "json":
         (out / "run.json").write_text("{}")
+    elif damage in ("key", "begun"):
+        told = json.loads((out / "run.json").read_text())
+        told["network"].update({"memory_dims": 3} if damage == "key" else {})
+        told["begun"] = 7 if damage == "begun" else None
+        (out / "run.json").write_text(json.dumps(told))
     else:
         state = torch.load(out / "last.ckpt", weights_only=True)
         others = {f"network.{name}": tensor for name, tensor in tiny_network().state_dict().items()}
