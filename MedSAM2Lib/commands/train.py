@@ -32,7 +32,7 @@ pixels in fp32 on a CPU
 written to --out
   run.json (what was asked for), last.ckpt (all that is needed to go on), curve.csv, validation.csv, curve.png, and at
   the end model.safetensors, which --model takes. A run that was stopped goes on by: medsam2 train --resume --out FOLDER
-  Beside its first options, --resume begins anew where nothing was saved yet. A folder takes one run at a time (run.lock).
+  With its first options, --resume begins anew where nothing was saved yet. A folder takes one run at a time.
 
 examples
   medsam2 train --config embedded-warm --from embedded --frames 400000 --seed 2 --out runs/second
