@@ -45,11 +45,12 @@ SETTINGS: dict[str, dict[str, object]] = {
     "none": {"memory": "none"},
     "temporal": {"memory": "temporal"},
     "self-sorting, rule paper": {},
-    "self-sorting, rule code": {"bank": SelfSortingOptions(rule="code")},
     "self-sorting, order-free": {"order": "free"},
+    "self-sorting, masks over 0.85 only": {"least_confidence": 0.85},
+    "self-sorting, all masks kept": {"least_confidence": 0.0},
     "none, all masks kept": {"memory": "none", "least_confidence": 0.0},
     "temporal, all masks kept": {"memory": "temporal", "least_confidence": 0.0},
-    "self-sorting, rule paper, all masks kept": {"least_confidence": 0.0},
+    "self-sorting, rule code": {"bank": SelfSortingOptions(rule="code")},
 }
 MORE_PROMPTS = 4
 
