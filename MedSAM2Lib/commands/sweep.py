@@ -18,8 +18,8 @@ written to --out
   results-isotropic.csv and results-thick.csv, rows as they come: the same command goes on where it was stopped.
   sweep.md, sweep.png; winner.json, which `medsam2 evaluate --settings` reads, for other data.
 
-example, the one that the defaults come from
-  medsam2 sweep --objects 60 --seed 1 --out swept
+example, the one that the defaults come from (with version 0.1.0 of the embedded model)
+  medsam2 sweep --objects 32 --seed 1 --out swept
 """
 
 FACTOR_NAMES = (
