@@ -31,8 +31,7 @@ written to --out, as the results come
   confidences.csv: image, confidence (predicted IoU), object_score (a logit), found, prompted, shown (the images whose
   memory the network was shown), mask_pixels. Where found is no, the mask is empty.
   imageset.json: which set this is, the settings, and at the end what the memory holds and what each image that came
-  pushed out. Another set's results are never written over, the same set's are
-  replaced.
+  pushed out. Another set's results are never written over, the same set's are replaced.
 
 memory of the computer
   features of images stay within 1 GiB; each image's low-resolution result and a short description stay beside them
